@@ -1,0 +1,242 @@
+"""What a chain gives the ledger, and what the ledger gives back. Nothing here knows which chain it is."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import Generic, Protocol, Self, TypeVar
+
+from ioex_chain.primitives.types import BlockHash
+
+
+class HeaderLike(Protocol):
+    """A block header as far as the ledger looks at it."""
+
+    @property
+    def hash(self) -> BlockHash:
+        """The block's identity."""
+        ...
+
+    @property
+    def parent_hash(self) -> BlockHash:
+        """The identity of the block before it; 32 zero bytes in genesis."""
+        ...
+
+    def encode(self) -> bytes:
+        """Give the bytes that the chain's header decoder reads back."""
+        ...
+
+
+H = TypeVar("H", bound=HeaderLike)
+H_co = TypeVar("H_co", bound=HeaderLike, covariant=True)
+H_contra = TypeVar("H_contra", bound=HeaderLike, contravariant=True)
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class BlockLike(Protocol[H_co]):
+    """A block as far as the ledger looks at it."""
+
+    @property
+    def header(self) -> H_co:
+        """The block's header."""
+        ...
+
+    def encode(self) -> bytes:
+        """Give the bytes that the chain's block decoder reads back."""
+        ...
+
+
+B = TypeVar("B", bound=BlockLike[HeaderLike])
+B_contra = TypeVar("B_contra", bound=BlockLike[HeaderLike], contravariant=True)
+
+
+class Status(IntFlag):
+    """What is known of a block; kept on disk beside its header."""
+
+    HEADER = 0
+    BODY = 1
+    """The body is stored and passed `check_block`."""
+    CONNECTED = 2
+    """Was connected once: its state rules hold."""
+    INVALID = 4
+    """Breaks a rule by itself."""
+    INVALID_ANCESTOR = 8
+    """Stands on a block that breaks one."""
+
+    @property
+    def is_invalid(self) -> bool:
+        """Whether the block can never be on the best chain."""
+        return bool(self & (Status.INVALID | Status.INVALID_ANCESTOR))
+
+
+class Entry(Generic[H]):
+    """A header in the tree, with what the ledger knows of it.
+
+    `weight` is the sum from genesis; `sequence` orders bodies by arrival (0: no body yet), so that the
+    first seen wins a tie, across restarts too. `parent` loads from disk when the parent is below the part
+    of the tree that is kept in memory.
+    """
+
+    __slots__ = ("_load", "_parent", "hash", "header", "height", "sequence", "status", "weight")
+
+    def __init__(
+        self,
+        header: H,
+        height: int,
+        weight: int,
+        status: Status,
+        sequence: int,
+        parent: "Entry[H] | None",
+        load: "Callable[[BlockHash], Entry[H]]",
+    ) -> None:
+        self.hash: BlockHash = header.hash
+        self.header = header
+        self.height = height
+        self.weight = weight
+        self.status = status
+        self.sequence = sequence
+        self._parent = parent
+        self._load = load
+
+    @property
+    def parent(self) -> "Entry[H] | None":
+        """The entry before this one; None in genesis."""
+        if self._parent is not None:
+            return self._parent
+        return self._load(self.header.parent_hash) if self.height else None
+
+    def detach(self) -> None:
+        """Forget the parent's object (it stays on disk), so that it can be freed."""
+        self._parent = None
+
+    def __repr__(self) -> str:
+        return f"<Entry {self.height} {self.hash.hex()[:12]} {self.status!r}>"
+
+
+class ConsensusEngine(Protocol[H]):
+    """Header rules and preference: a function of ancestors, never of state."""
+
+    def check_header(self, header: H, parent: Entry[H], now: int) -> None:
+        """Raise InvalidHeader, or NotYetValid (nobody is to blame) if it may pass later."""
+        ...
+
+    def weight(self, header: H, parent: Entry[H]) -> int:
+        """Give what this header adds to the branch's weight."""
+        ...
+
+
+class StateView(Protocol):
+    """The state under a block: reads see earlier writes; the ledger undoes everything by itself."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Give the value, or None."""
+        ...
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Write a value."""
+        ...
+
+    def create(self, key: bytes, value: bytes) -> None:
+        """Write a value under a key that the chain's rules make sure is absent: no read is spent on it."""
+        ...
+
+    def delete(self, key: bytes) -> None:
+        """Remove a key; it need not exist."""
+        ...
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Give the pairs whose key begins with `prefix`, in key order."""
+        ...
+
+
+class StateMachine(Protocol[H, B_contra, R_co]):
+    """What a block does."""
+
+    def check_block(self, block: B_contra) -> None:
+        """Check the body against its header without state.
+
+        Raises MutatedBlock when the body is not the one that the header commits to (the header stays
+        blameless), InvalidBlock when every body of this header would fail.
+        """
+        ...
+
+    def connect(self, block: B_contra, entry: Entry[H], view: StateView) -> R_co:
+        """Execute the block on `view`; raise InvalidBlock if it breaks a rule."""
+        ...
+
+
+class KeyValueStore(Protocol):
+    """A sorted map on disk."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Give the value, or None."""
+        ...
+
+    def scan(self, prefix: bytes, start: bytes = b"", reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Give the pairs whose key begins with `prefix` and is at or after `start`, in key order."""
+        ...
+
+    def write(self, changes: Mapping[bytes, bytes | None], sync: bool = True) -> None:
+        """Apply all changes or none; None deletes. With `sync` they survive a power cut on return."""
+        ...
+
+    def snapshot(self) -> "Snapshot":
+        """Give a view that later writes do not change."""
+        ...
+
+    def close(self) -> None:
+        """Flush and release."""
+        ...
+
+
+class Snapshot(Protocol):
+    """A store as it was at one moment."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Give the value, or None."""
+        ...
+
+    def scan(self, prefix: bytes, start: bytes = b"", reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Give the pairs whose key begins with `prefix` and is at or after `start`, in key order."""
+        ...
+
+    def close(self) -> None:
+        """Release it."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Use it as a context manager that closes it."""
+        ...
+
+    def __exit__(self, *exc: object) -> None:
+        """Close it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Codec(Generic[H, B]):
+    """A chain's two decoders; both raise DecodeError."""
+
+    header: Callable[[bytes], H]
+    block: Callable[[bytes], B]
+
+
+@dataclass(frozen=True, slots=True)
+class Connected(Generic[H, R]):
+    """A block that joined the best chain and what its state machine said of it."""
+
+    entry: Entry[H]
+    receipt: R
+
+
+@dataclass(frozen=True, slots=True)
+class HeadChanged(Generic[H, R]):
+    """The best chain changed. Extension and reorganisation are the same event.
+
+    `disconnected` runs from the old head downwards, `connected` upwards to the new head; bodies are read
+    by hash when somebody needs them, so that a deep reorganisation does not hold them all in memory.
+    """
+
+    disconnected: tuple[Entry[H], ...]
+    connected: tuple[Connected[H, R], ...]
+    head: Entry[H]

@@ -1,0 +1,1 @@
+"""What every other layer is written in: named byte strings, bounded codecs, the Merkle tree, the clock."""

@@ -1,0 +1,126 @@
+"""Network parameters as frozen values. Every field that nodes must agree on stands here and nowhere else."""
+
+from dataclasses import dataclass, field
+
+from ioex_chain.primitives.types import COIN
+
+BLOCKS_PER_YEAR = 259_200
+"""PoW blocks in a year of 360 days at 120 s (docs/protocol.md section 1)."""
+MONTH = 30 * 24 * 3600
+"""Seconds in the token plan's month."""
+MAX_OUTPUT = 20_000_000 * COIN
+"""No single output is larger: Bitcoin libraries refuse more than 21,000,000 coins."""
+MAX_MONEY = 1_000_000_000 * COIN
+"""Bounds every sum of amounts, so that none can overflow; it is not a cap on supply."""
+
+
+@dataclass(frozen=True, slots=True)
+class PowSpec:
+    """The PoW chain's parameters (docs/protocol.md sections 1, 3 and 7). Amounts in units of 1e-8 IOEX."""
+
+    spacing: int
+    """Seconds between blocks on average."""
+    genesis_time: int
+    genesis_bits: int
+    """Compact target of genesis: the anchor of the difficulty rule."""
+    pow_limit_bits: int
+    """Compact form of the easiest target; difficulty is clamped to it."""
+    fixed_difficulty: bool
+    """Whether every block has the easiest target (devnet)."""
+    coinbase_maturity: int
+    max_reorg_depth: int
+    burial_depth: int
+    """k: blocks on top after which the other chain believes a block."""
+    address_prefix: str
+    """Human-readable part of bech32 addresses."""
+    p2p_port: int
+    rpc_port: int
+    half_life: int = 3 * 3600
+    """Seconds of schedule deviation that double or halve the target (ASERT)."""
+    auxpow_chain_id: int = 0x494F
+    """Namecoin's chain id: outside 0x2000-0x3FFF, where version-rolling parents live."""
+    max_future: int = 600
+    """Seconds that a header's time may be ahead of the clock."""
+    miner_reward: int = 4 * COIN
+    arbitrator_reward: int = 20 * COIN
+    max_block_size: int = 8_000_000
+    max_block_transactions: int = 10_000
+    max_block_signatures: int = 40_000
+    max_deposit_transaction: int = 32_768
+    """Bytes without witness of a transaction that carries a deposit."""
+
+
+@dataclass(frozen=True, slots=True)
+class DposSpec:
+    """The DPoS chain's parameters as far as the network's identity and ports need them yet."""
+
+    chain_id: int
+    block_time: int
+    seats: int
+    p2p_port: int
+    rpc_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """One output of the genesis coinbase.
+
+    `script` is the output script; a locked one pays the P2WSH of `witness_script`, which is kept so that
+    the beneficiary can spend it and anyone can check it. `unlock_time` is Unix time, 0 when free.
+    """
+
+    plan: str
+    """Letter of the token plan's line: A, B, C, D, E1, E2, E4, E5."""
+    amount: int
+    script: bytes
+    unlock_time: int
+    beneficiary: str
+    """Address that the lock frees the coins to, or a system contract's name."""
+    witness_script: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSpec:
+    """The token plan: what exists in genesis and who may spend it when."""
+
+    listing_time: int
+    provisional: bool
+    """True until the bridge stands and beneficiaries are final."""
+    allocations: tuple[Allocation, ...]
+
+    @property
+    def supply(self) -> int:
+        """Sum of all allocations in PoW units."""
+        return sum(allocation.amount for allocation in self.allocations)
+
+
+@dataclass(frozen=True, slots=True)
+class SystemContracts:
+    """The fixed 20-byte addresses of the DPoS system contracts (docs/protocol.md section 5)."""
+
+    addresses: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def reward_pool(self) -> bytes:
+        """RewardPool: every coinbase pays its deposit program."""
+        return self.addresses["RewardPool"]
+
+    @property
+    def node_rewards(self) -> bytes:
+        """NodeRewards: the node rewards plan pays its deposit program."""
+        return self.addresses["NodeRewards"]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """Everything about one network."""
+
+    name: str
+    """mainnet, testnet or devnet."""
+    coin_type: int
+    """BIP-44 coin type of the PoW chain."""
+    pow: PowSpec
+    dpos: DposSpec
+    token: TokenSpec
+    contracts: SystemContracts
+    metrics_port: int

@@ -27,7 +27,7 @@ class InvalidKey(IoexError, ValueError):
 def public_key(private: bytes) -> bytes:
     """Give the 33-byte compressed public key of a 32-byte private key."""
     try:
-        return PrivateKey(private).public_key.format(compressed=True)  # type: ignore[no-any-return]
+        return PrivateKey(private).public_key.format(compressed=True)
     except ValueError as error:
         raise InvalidKey("a private key is 32 bytes between 1 and the group order less 1") from error
 
@@ -53,12 +53,12 @@ def is_x_only(public: bytes) -> bool:
 
 def sign(private: bytes, digest: bytes) -> bytes:
     """ECDSA by RFC 6979 over a 32-byte digest: strict DER, low S."""
-    return PrivateKey(private).sign(digest, hasher=None)  # type: ignore[no-any-return]
+    return PrivateKey(private).sign(digest, hasher=None)
 
 
 def sign_recoverable(private: bytes, digest: bytes) -> bytes:
     """ECDSA over a 32-byte digest: 65 bytes r || s || v with v 0 or 1, low S."""
-    return PrivateKey(private).sign_recoverable(digest, hasher=None)  # type: ignore[no-any-return]
+    return PrivateKey(private).sign_recoverable(digest, hasher=None)
 
 
 def recover(signature: bytes, digest: bytes) -> bytes:
@@ -67,19 +67,19 @@ def recover(signature: bytes, digest: bytes) -> bytes:
         found = PublicKey.from_signature_and_message(signature, digest, hasher=None)
     except Exception as error:
         raise InvalidKey("no key can have made this signature") from error
-    return found.format(compressed=True)  # type: ignore[no-any-return]
+    return bytes(found.format(compressed=True))
 
 
 def sign_schnorr(private: bytes, digest: bytes, aux: bytes = bytes(32)) -> bytes:
     """BIP-340 over a 32-byte digest: 64 bytes."""
-    return PrivateKey(private).sign_schnorr(digest, aux)  # type: ignore[no-any-return]
+    return PrivateKey(private).sign_schnorr(digest, aux)
 
 
 def taproot_output_key(internal: bytes, merkle: bytes = b"") -> bytes:
     """BIP-341: the x-only key tweaked by its own tagged hash (and a script tree's root, if any)."""
     key = PublicKeyXOnly(internal)
     key.tweak_add(tagged_hash("TapTweak", internal + merkle))
-    return key.format()  # type: ignore[no-any-return]
+    return bytes(key.format())
 
 
 def taproot_private_key(private: bytes, merkle: bytes = b"") -> bytes:

@@ -2,14 +2,8 @@
 
 from functools import lru_cache
 
-from ioex_chain.ledger.errors import InvalidHeader
+from ioex_chain.pow.errors import BadCompact
 from ioex_chain.spec.model import PowSpec
-
-
-class BadCompact(InvalidHeader):
-    """Compact bits that are negative, zero or above 256 bits."""
-
-    reason = "bad-diffbits"
 
 
 @lru_cache(maxsize=4096)
@@ -43,7 +37,6 @@ def difficulty_of(bits: int) -> float:
     return (0xFFFF << 208) / target_of(bits)
 
 
-@lru_cache(maxsize=4096)
 def _asert(target: int, limit: int, spacing: int, half_life: int, time_diff: int, height_diff: int) -> int:
     # Python's >> and // round towards minus infinity; the reference divides in C, which truncates.
     numerator = (time_diff - spacing * (height_diff + 1)) * 65536

@@ -30,6 +30,10 @@ class WrongBits(PowHeaderError):
     reason = "bad-diffbits"
 
 
+class BadCompact(WrongBits):
+    """Compact bits that are negative, zero or above 256 bits."""
+
+
 class TimeTooOld(PowHeaderError):
     """The time is not after the median of the last 11."""
 
@@ -117,6 +121,12 @@ class DuplicateTransactions(MutatedBlock):
     """Two equal neighbours in the Merkle tree (CVE-2012-2459)."""
 
     reason = "bad-txns-duplicate"
+
+
+class NodeSizedTransaction(MutatedBlock):
+    """A transaction of 64 bytes without witness: it can pass for an inner node of the Merkle tree."""
+
+    reason = "bad-txns-64-bytes"
 
 
 class WrongWitnessCommitment(MutatedBlock):
@@ -230,6 +240,12 @@ class TransactionTooLarge(TransactionError):
     """Larger than a block."""
 
     reason = "bad-txns-oversize"
+
+
+class TransactionNodeSized(TransactionError):
+    """64 bytes without witness: it could pass for an inner node of a Merkle tree in a proof."""
+
+    reason = "bad-txns-64-bytes"
 
 
 class OutputTooLarge(TransactionError):

@@ -111,7 +111,7 @@ class Transaction:
             script_start = at + 37
             if script_start > end:
                 raise UnexpectedEnd("the transaction ends in an input")
-            outpoint = data[at : at + 36]
+            outpoint = OutPoint(data[at : at + 36])
             size = data[at + 36]
             if size >= 0xFD:
                 size, script_start = _long_compact(data, at + 36)

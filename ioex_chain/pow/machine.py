@@ -1,0 +1,267 @@
+"""What a PoW block does to the state: the ledger's StateMachine.
+
+A block's signatures are collected while its transactions are applied, and verified at the end on all
+cores at once: libsecp256k1 releases the interpreter lock, plain Python does not.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Protocol
+
+from ioex_chain.ledger.types import Entry, StateView
+from ioex_chain.pow import errors
+from ioex_chain.pow.block import Block
+from ioex_chain.pow.coinbase import check_coinbase, check_coinbase_amount, find_commitment, witness_commitment
+from ioex_chain.pow.consensus import check_spend, check_transaction, median_time_past
+from ioex_chain.pow.header import Header
+from ioex_chain.pow.script import Check, Form, SighashContext, check_input, classify, run_checks
+from ioex_chain.pow.transaction import Transaction
+from ioex_chain.pow.utxo import (
+    COIN_PREFIX,
+    TRANSACTION_PREFIX,
+    Coin,
+    address_key,
+    decode_coin,
+    encode_coin,
+    spent_row,
+    transaction_row,
+)
+from ioex_chain.primitives.merkle import merkle_root
+from ioex_chain.spec.model import MAX_MONEY, NetworkSpec
+
+CHECKS_PER_JOB = 256
+
+
+@dataclass(frozen=True, slots=True)
+class PowReceipt:
+    """What connecting a block told: fees in PoW units, signature checks that it cost."""
+
+    fees: int
+    signatures: int
+
+
+class VerifiedTransactions(Protocol):
+    """Remembers which transactions' witnesses were verified, by wtxid.
+
+    Sound as a cache: a wtxid covers the witnesses and, through the outpoints' ids, the outputs spent.
+    """
+
+    def __contains__(self, wtxid: bytes, /) -> bool:
+        """Whether every signature of this transaction verified before."""
+        ...
+
+
+class PowMachine:
+    """Checks bodies and applies them to the UTXO set."""
+
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        *,
+        workers: Executor | None = None,
+        verified: VerifiedTransactions = frozenset(),
+        indexes: bool = True,
+    ) -> None:
+        """`workers` verifies signatures beside this thread; `indexes` keeps address and transaction rows."""
+        self.spec = spec
+        self.workers = workers
+        self.verified = verified
+        self.indexes = indexes
+
+    def check_block(self, block: Block) -> None:
+        """Check the body against its header, without state. Raises MutatedBlock or PowBlockError."""
+        transactions = block.transactions
+        spec = self.spec.pow
+        check_merkle(block)
+        if not transactions or not transactions[0].is_coinbase:
+            raise errors.NoCoinbase("the first transaction is not a coinbase")
+        check_witness_commitment(block)
+        if block.size > spec.max_block_size or len(transactions) > spec.max_block_transactions:
+            raise errors.BlockTooLarge(f"{block.size} bytes, {len(transactions)} transactions")
+        for index, tx in enumerate(transactions):
+            if index and tx.is_coinbase:
+                raise errors.ManyCoinbases(f"transaction {index} is a coinbase too")
+            try:
+                check_transaction(spec, tx)
+            except errors.TransactionError as cause:
+                raise errors.BlockTransactionError(index, cause) from cause
+
+    def connect(self, block: Block, entry: Entry[Header], view: StateView) -> PowReceipt:
+        """Apply the block at `entry` to `view`. Raises PowBlockError."""
+        parent = entry.parent
+        if parent is None:
+            return self._connect_genesis(block, view)
+        check_coinbase(self.spec, block.transactions[0], entry.height)
+        applied = _Application(self, view, entry.height, median_time_past(parent), _median_times(parent))
+        for index, tx in enumerate(block.transactions[1:], 1):
+            try:
+                applied.spend(index, tx)
+            except errors.TransactionError as cause:
+                raise errors.BlockTransactionError(index, cause) from cause
+        if applied.fees > MAX_MONEY:
+            raise errors.CoinbaseTooMuch(f"the block's fees sum to {applied.fees}")
+        check_coinbase_amount(self.spec, block.transactions[0], applied.fees)
+        applied.create(0, block.transactions[0])
+        self._verify(applied)
+        return PowReceipt(applied.fees, applied.signatures)
+
+    def _connect_genesis(self, block: Block, view: StateView) -> PowReceipt:
+        applied = _Application(self, view, 0, 0, lambda _: 0)
+        applied.create(0, block.transactions[0])
+        return PowReceipt(0, 0)
+
+    def _verify(self, applied: "_Application") -> None:
+        failed = run_parallel(applied.checks, self.workers)
+        if failed is not None:
+            index = applied.owners[failed]
+            cause = errors.SignatureWrong(f"a signature of transaction {index} does not verify")
+            raise errors.BlockTransactionError(index, cause)
+
+
+class _Application:
+    """One block on its way into the state."""
+
+    __slots__ = (
+        "checks",
+        "fees",
+        "height",
+        "indexes",
+        "limit",
+        "median_time",
+        "median_time_at",
+        "owners",
+        "signatures",
+        "spec",
+        "verified",
+        "view",
+    )
+
+    def __init__(
+        self,
+        machine: PowMachine,
+        view: StateView,
+        height: int,
+        median_time: int,
+        median_time_at: Callable[[int], int],
+    ) -> None:
+        self.spec = machine.spec.pow
+        self.verified = machine.verified
+        self.indexes = machine.indexes
+        self.view = view
+        self.height = height
+        self.median_time = median_time
+        self.median_time_at = median_time_at
+        self.checks: list[Check] = []
+        self.owners: list[int] = []
+        self.fees = 0
+        self.signatures = 0
+
+    def spend(self, index: int, tx: Transaction) -> None:
+        """Check and apply transaction `index`."""
+        get = self.view.get
+        coins = []
+        for position, item in enumerate(tx.inputs):
+            data = get(COIN_PREFIX + item.outpoint)
+            if data is None:
+                raise errors.MissingInput(
+                    f"input {position} spends an output that does not exist or is spent"
+                )
+            coins.append(decode_coin(data))
+        self.fees += check_spend(self.spec, tx, coins, self.height, self.median_time, self.median_time_at)
+        self._check_scripts(index, tx, coins)
+        self._remove(tx, coins)
+        self.create(index, tx)
+
+    def _check_scripts(self, index: int, tx: Transaction, coins: Sequence[Coin]) -> None:
+        checks: list[Check] = []
+        cost = collect_checks(tx, coins, checks)
+        self.signatures += cost
+        if self.signatures > self.spec.max_block_signatures:
+            raise errors.TooManySignatures(f"more than {self.spec.max_block_signatures} signature checks")
+        if tx.wtxid not in self.verified:
+            self.checks += checks
+            self.owners += [index] * len(checks)
+
+    def _remove(self, tx: Transaction, coins: Sequence[Coin]) -> None:
+        view, height = self.view, self.height
+        for position, (item, coin) in enumerate(zip(tx.inputs, coins, strict=True)):
+            view.delete(COIN_PREFIX + item.outpoint)
+            if self.indexes:
+                key = address_key(coin.script, coin.height, item.outpoint)
+                row = encode_coin(coin.value, b"", coin.height, coin.is_coinbase)
+                view.put(key, spent_row(row, tx.txid, position, height))
+
+    def create(self, index: int, tx: Transaction) -> None:
+        """Add the outputs of transaction `index`; one that nobody can ever spend is not kept."""
+        create, height, txid = self.view.create, self.height, tx.txid
+        is_coinbase = index == 0
+        head = encode_coin  # local names: this loop runs for every output of a full block
+        for position, (value, script) in enumerate(tx.outputs):
+            if classify(script) is Form.DATA:
+                continue
+            outpoint = txid + position.to_bytes(4, "little")
+            row = head(value, script, height, is_coinbase)
+            create(COIN_PREFIX + outpoint, row)
+            if self.indexes:
+                create(address_key(script, height, outpoint), row[:12])
+        if self.indexes:
+            create(TRANSACTION_PREFIX + txid, transaction_row(height, index))
+
+
+def collect_checks(tx: Transaction, coins: Sequence[Coin], checks: list[Check]) -> int:
+    """Append the signature checks of all inputs; give what they cost. Raises a TransactionError."""
+    context = SighashContext(tx, coins)
+    cost = 0
+    for position, coin in enumerate(coins):
+        form = classify(coin.script)
+        if form is None:
+            raise errors.ScriptFormClosed(f"input {position}: this output can never be spent")
+        cost += check_input(context, position, form, checks)
+    return cost
+
+
+def run_parallel(checks: Sequence[Check], workers: Executor | None) -> int | None:
+    """Verify all on `workers`; give the position of the first that fails, or None."""
+    if workers is None or len(checks) <= CHECKS_PER_JOB:
+        return run_checks(checks)
+    parts = [checks[start : start + CHECKS_PER_JOB] for start in range(0, len(checks), CHECKS_PER_JOB)]
+    for number, failed in enumerate(list(workers.map(run_checks, parts))):
+        if failed is not None:
+            return number * CHECKS_PER_JOB + failed
+    return None
+
+
+def check_merkle(block: Block) -> None:
+    """Check that the transactions are those of the header. Raises MutatedBlock."""
+    if any(tx.stripped_size == 64 for tx in block.transactions):
+        raise errors.NodeSizedTransaction("a transaction of 64 bytes may be an inner node of the Merkle tree")
+    leaves: list[bytes] = [tx.txid for tx in block.transactions] or [bytes(32)]
+    root, mutated = merkle_root(leaves)
+    if root != block.header.merkle_root:
+        raise errors.WrongMerkleRoot("the transactions do not hash to the header's Merkle root")
+    if mutated:
+        raise errors.DuplicateTransactions("the transaction list repeats itself (CVE-2012-2459)")
+
+
+def check_witness_commitment(block: Block) -> None:
+    """Check that the witnesses are those of the coinbase. Raises MutatedBlock or NoWitnessCommitment."""
+    coinbase = block.transactions[0]
+    commitment = find_commitment(coinbase)
+    if commitment is None:
+        raise errors.NoWitnessCommitment("the coinbase carries no witness commitment")
+    witness = coinbase.inputs[0].witness
+    if len(witness) != 1 or len(witness[0]) != 32:
+        raise errors.WitnessNonceSize("the coinbase's witness is not one item of 32 bytes")
+    if witness_commitment(block.transactions, witness[0]) != commitment:
+        raise errors.WrongWitnessCommitment("the witnesses do not hash to the coinbase's commitment")
+
+
+def _median_times(parent: Entry[Header]) -> Callable[[int], int]:
+    def median_time_at(height: int) -> int:
+        at = parent
+        while at.height > height:
+            at = at.parent or at
+        return median_time_past(at)
+
+    return median_time_at

@@ -48,6 +48,14 @@ class PowSpec:
     max_block_signatures: int = 40_000
     max_deposit_transaction: int = 32_768
     """Bytes without witness of a transaction that carries a deposit."""
+    genesis_version: int = 0x20000000
+    """Native: version bit 8 is clear."""
+    genesis_nonce: int = 0
+    """No work stands behind genesis: its hash alone is its identity."""
+    genesis_text: str = ""
+    """What follows the height in the genesis coinbase's script: 1 to 75 ASCII letters."""
+    activations: tuple[int, ...] = ()
+    """Heights of scheduled rule changes, rising; the fork id covers them, the network's identity does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +83,12 @@ class Allocation:
     script: bytes
     unlock_time: int
     beneficiary: str
-    """Address that the lock frees the coins to, or a system contract's name."""
+    """Who the lock frees the coins to: an address, `pk(key)`, `multi(m,key,...)`, or a system contract."""
     witness_script: bytes = b""
+    months: int = 0
+    """Months of 30 days from the line's base (genesis or listing) to the unlock time; 0 when free."""
+    key_path: str = ""
+    """Derivation path of the beneficiary's key from the published mnemonic; empty for a private one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +99,8 @@ class TokenSpec:
     provisional: bool
     """True until the bridge stands and beneficiaries are final."""
     allocations: tuple[Allocation, ...]
+    unsold: dict[str, int] = field(default_factory=dict)
+    """PoW units of E1 and E2 that found no buyer and stand in line A instead."""
 
     @property
     def supply(self) -> int:

@@ -1,0 +1,154 @@
+"""What `ioex genesis build` does: put beneficiaries, times and unsold amounts into a network's document."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from ioex_chain.spec.document import (
+    AllocationDocument,
+    AmountText,
+    NetworkDocument,
+    Strict,
+    Unlock,
+    format_amount,
+    parse_amount,
+)
+from ioex_chain.spec.errors import BadBeneficiary, BadField, SpecFileUnreadable, WrongShare
+from ioex_chain.spec.load import to_spec
+from ioex_chain.spec.model import MAX_OUTPUT
+from ioex_chain.spec.plan import NODE_REWARDS, NODE_REWARDS_LINE, PLAN, PlanLine, line_amounts, split_terms
+
+
+class Grant(NamedTuple):
+    """A part of a plan line for one beneficiary; amount None is the whole line."""
+
+    beneficiary: str
+    amount: int | None = None
+    key_path: str = ""
+
+
+class _GrantDocument(Strict):
+    beneficiary: str
+    amount: AmountText
+
+
+_FILE: TypeAdapter[dict[str, str | list[_GrantDocument]]] = TypeAdapter(dict[str, str | list[_GrantDocument]])
+
+
+def read_beneficiaries(path: Path) -> dict[str, list[Grant]]:
+    """Read a beneficiaries file: {"A": "<beneficiary>", "D": [{"beneficiary": ..., "amount": "..."}, ...]}.
+
+    Raises SpecFileUnreadable, BadField.
+    """
+    try:
+        found = _FILE.validate_json(path.read_bytes())
+    except OSError as error:
+        raise SpecFileUnreadable(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["type"] == "json_invalid":
+            raise SpecFileUnreadable(f"{path}: {first['msg']}") from error
+        field = ".".join(str(part) for part in first["loc"]) or "(all)"
+        raise BadField(field, first["msg"], str(path)) from error
+    return {letter: _grants(value) for letter, value in found.items()}
+
+
+def _grants(value: str | list[_GrantDocument]) -> list[Grant]:
+    if isinstance(value, str):
+        return [Grant(value)]
+    return [Grant(item.beneficiary, parse_amount(item.amount)) for item in value]
+
+
+def current_grants(document: NetworkDocument) -> dict[str, list[Grant]]:
+    """Give the beneficiaries that a document has, for lines with a single one."""
+    found: dict[str, dict[str, str]] = {}
+    for row in document.token.allocations:
+        found.setdefault(row.plan, {})[row.beneficiary] = row.key_path
+    return {
+        letter: [Grant(beneficiary, None, path) for beneficiary, path in parties.items()]
+        for letter, parties in found.items()
+        if len(parties) == 1
+    }
+
+
+def build_document(
+    document: NetworkDocument,
+    beneficiaries: Mapping[str, Sequence[Grant]],
+    unsold: Mapping[str, int],
+    genesis_time: int | None = None,
+    listing_time: int | None = None,
+) -> NetworkDocument:
+    """Give the document with these beneficiaries in place of its own, checked as the loader does.
+
+    A line that `beneficiaries` leaves out keeps its single one. `unsold` are PoW units of E1 and E2 that
+    move to A. Raises GenesisError naming the line.
+    """
+    for letter in beneficiaries:
+        if letter not in PLAN or letter == NODE_REWARDS_LINE:
+            raise BadField(letter, "beneficiaries are given for lines A, C, D, E1, E2, E4 and E5")
+    grants = {**current_grants(document), **beneficiaries, NODE_REWARDS_LINE: [Grant(NODE_REWARDS)]}
+    amounts = line_amounts(unsold)
+    rows = [
+        row for letter, line in PLAN.items() for row in _rows(line, amounts[letter], grants.get(letter, ()))
+    ]
+    token = {
+        "listing_time": listing_time or document.token.listing_time,
+        "unsold": {letter: format_amount(amount) for letter, amount in sorted(unsold.items()) if amount},
+        "allocations": rows,
+    }
+    built = document.model_copy(
+        update={
+            "pow": document.pow.model_copy(
+                update={"genesis_time": genesis_time or document.pow.genesis_time}
+            ),
+            "token": document.token.model_copy(update=token),
+        }
+    )
+    built = NetworkDocument.model_validate(built.model_dump())
+    to_spec(built, "(built)")
+    return built
+
+
+def _rows(line: PlanLine, amount: int, grants: Sequence[Grant]) -> list[AllocationDocument]:
+    if not amount:
+        return []
+    if not grants:
+        raise BadBeneficiary(
+            line.letter, "the line has no single beneficiary to keep: give its beneficiaries"
+        )
+    if len(grants) == 1 and grants[0].amount is None:
+        grants = [grants[0]._replace(amount=amount)]
+    parts = [grant.amount or 0 for grant in grants]
+    if sum(parts) != amount:
+        raise WrongShare(
+            line.letter,
+            f"beneficiaries get {format_amount(sum(parts))} IOEX of {format_amount(amount)}",
+        )
+    return [
+        row
+        for grant, part in zip(grants, parts, strict=True)
+        for months, share in split_terms(line, part, line.letter)
+        for row in _pieces(line, grant, months, share)
+    ]
+
+
+def _pieces(line: PlanLine, grant: Grant, months: int, amount: int) -> list[AllocationDocument]:
+    unlock = Unlock(after=line.base, months=months) if months else None
+    pieces = [MAX_OUTPUT] * (amount // MAX_OUTPUT) + ([amount % MAX_OUTPUT] if amount % MAX_OUTPUT else [])
+    return [
+        AllocationDocument(
+            plan=line.letter,
+            amount=format_amount(piece),
+            beneficiary=grant.beneficiary,
+            unlock=unlock,
+            key_path=grant.key_path,
+        )
+        for piece in pieces
+    ]
+
+
+def encode_document(document: NetworkDocument) -> str:
+    """Write a document as the JSON file that the loader reads."""
+    return document.model_dump_json(indent=2, exclude_defaults=True) + "\n"

@@ -1,0 +1,124 @@
+"""The connections of one port: their number, their idle time, and JSON-RPC bodies for HTTP's own errors."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from ioex_chain.rpc.budget import Budget, Hold
+from ioex_chain.rpc.envelope import write_error
+from ioex_chain.rpc.errors import InvalidRequest, RpcError, internal_error
+from ioex_chain.rpc.frames import FrameGuard, Parser
+from ioex_chain.rpc.limits import Limits
+
+log = logging.getLogger(__name__)
+
+JSON_TYPE = "application/json"
+_CLOSE_PROTOCOL_ERROR = b"\x88\x02\x03\xea"
+"""A WebSocket close frame with code 1002 (RFC 6455 section 7.4.1)."""
+
+HttpHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+def error_response(status: int, error: RpcError, *, close: bool = False) -> web.Response:
+    """Answer a request that did not get as far as a JSON-RPC id."""
+    response = web.Response(status=status, body=write_error(error), content_type=JSON_TYPE)
+    if close:
+        response.force_close()
+    return response
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's connection, with guarded WebSocket frames and JSON-RPC bodies in its error answers."""
+
+    def __init__(self, manager: "ConnectionServer", **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._port = manager
+
+    def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
+        """Put the frame guard between the socket and aiohttp's WebSocket reader."""
+        hold = Hold(self._port.budget, self._port.limits.small_body_bytes)
+        guard: Parser = FrameGuard(parser, hold, self._refuse)
+        super().set_parser(guard, data_received_cb)  # type: ignore[arg-type]  # it asks for the two methods only
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002  (aiohttp's text echoes the request)
+    ) -> web.StreamResponse:
+        """Answer bytes that are no HTTP (400) or a fault of this server (500); the connection ends."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer had begun")
+        if status < 500 or exc is None:
+            log.debug("bad HTTP from %s", request.remote, exc_info=exc)
+            return error_response(status, InvalidRequest("malformed HTTP request"), close=True)
+        return error_response(status, internal_error(exc, "http"), close=True)
+
+    def _refuse(self) -> None:
+        if self.transport is not None:
+            self.transport.write(_CLOSE_PROTOCOL_ERROR)
+            self.transport.close()
+
+
+class ConnectionServer(web.Server):
+    """Makes the connections of one port and holds their number below the cap.
+
+    At the cap a newcomer takes the place of the oldest connection that has not finished sending its first
+    request; when there is none, the newcomer is closed.
+    """
+
+    def __init__(self, handler: HttpHandler, limits: Limits, budget: Budget) -> None:
+        super().__init__(
+            handler,
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=limits.connections_idle_seconds,
+            lingering_time=1.0,
+            max_line_size=limits.header_bytes,
+            max_field_size=limits.header_bytes,
+            max_headers=limits.header_fields,
+        )
+        self.limits = limits
+        self.budget = budget
+        self._open: set[web.RequestHandler] = set()
+        self._silent: dict[web.RequestHandler, asyncio.Transport] = {}
+
+    def __call__(self) -> web.RequestHandler:
+        """Make the protocol object for one accepted socket."""
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Count a new connection, or make room for it, or close it."""
+        super().connection_made(handler, transport)
+        if len(self._open) >= self.limits.connections:
+            if not self._silent:
+                transport.abort()
+                return
+            oldest = next(iter(self._silent))
+            self._forget(oldest).abort()
+        self._open.add(handler)
+        self._silent[handler] = transport
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        """Count it no more."""
+        super().connection_lost(handler, exc)
+        self._open.discard(handler)
+        self._silent.pop(handler, None)
+
+    def heard(self, handler: web.RequestHandler) -> None:
+        """Note that a connection has sent a whole request, so it is no longer the first to go."""
+        self._silent.pop(handler, None)
+
+    @property
+    def open_connections(self) -> int:
+        """How many there are."""
+        return len(self._open)
+
+    def _forget(self, handler: web.RequestHandler) -> asyncio.Transport:
+        self._open.discard(handler)
+        return self._silent.pop(handler)

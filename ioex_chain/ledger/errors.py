@@ -28,6 +28,10 @@ class BelowFloor(Rejected):
     """It would change the chain at or below a finalised block."""
 
 
+class NotOnHead(Rejected):
+    """A block to preview does not stand on the head; build it again."""
+
+
 class UnknownBlock(LedgerError):
     """No such block, or its body is not stored."""
 
@@ -50,6 +54,10 @@ class MutatedBlock(Rejected):
 
 class StoreError(LedgerError):
     """The database cannot be used; the message names the place and the command that helps."""
+
+
+class StoreMissing(StoreError):
+    """There is no database here, and the caller did not ask for a new one."""
 
 
 class StoreLocked(StoreError):

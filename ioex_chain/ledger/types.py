@@ -72,12 +72,23 @@ class Status(IntFlag):
 class Entry(Generic[H]):
     """A header in the tree, with what the ledger knows of it.
 
-    `weight` is the sum from genesis; `sequence` orders bodies by arrival (0: no body yet), so that the
-    first seen wins a tie, across restarts too. `parent` loads from disk when the parent is below the part
-    of the tree that is kept in memory.
+    `weight` is the sum from genesis, whose own is 0; `sequence` numbers the blocks in the order in which
+    their body and all bodies before it were here (0: not yet), so that the first seen wins a tie, across
+    restarts too, and a block whose parent's body is held back gains nothing by coming early. `parent`
+    loads from disk when the parent is below the part of the tree that is kept in memory.
     """
 
-    __slots__ = ("_load", "_parent", "hash", "header", "height", "sequence", "status", "weight")
+    __slots__ = (
+        "__weakref__",
+        "_load",
+        "_parent",
+        "hash",
+        "header",
+        "height",
+        "sequence",
+        "status",
+        "weight",
+    )
 
     def __init__(
         self,
@@ -165,15 +176,30 @@ class StateMachine(Protocol[H, B_contra, R_co]):
         ...
 
 
+class Readable(Protocol):
+    """What a snapshot, a store and the ledger's view have in common."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Give the value, or None."""
+        ...
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Give the pairs whose key begins with `prefix`, in key order."""
+        ...
+
+
 class KeyValueStore(Protocol):
-    """A sorted map on disk."""
+    """A sorted map on disk. Reads may come from any thread, writes from one."""
 
     def get(self, key: bytes) -> bytes | None:
         """Give the value, or None."""
         ...
 
     def scan(self, prefix: bytes, start: bytes = b"", reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        """Give the pairs whose key begins with `prefix` and is at or after `start`, in key order."""
+        """Give the pairs whose key begins with `prefix` and is at or after `start`, in key order.
+
+        With `reverse` the same pairs in the opposite order.
+        """
         ...
 
     def write(self, changes: Mapping[bytes, bytes | None], sync: bool = True) -> None:
@@ -197,7 +223,10 @@ class Snapshot(Protocol):
         ...
 
     def scan(self, prefix: bytes, start: bytes = b"", reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        """Give the pairs whose key begins with `prefix` and is at or after `start`, in key order."""
+        """Give the pairs whose key begins with `prefix` and is at or after `start`, in key order.
+
+        With `reverse` the same pairs in the opposite order.
+        """
         ...
 
     def close(self) -> None:

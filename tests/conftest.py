@@ -1,0 +1,18 @@
+"""Puts this folder on the import path, so that tests can `from chaingen.builder import ChainBuilder`.
+
+Public test vectors are data that is not in this repository: `IOEX_VECTORS` names their folder.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Path:
+    """Give the folder of public test vectors; skip when there is none."""
+    folder = os.environ.get("IOEX_VECTORS")
+    if not folder:
+        pytest.skip("IOEX_VECTORS names no folder of public test vectors")
+    return Path(folder)

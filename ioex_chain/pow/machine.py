@@ -1,7 +1,6 @@
 """What a PoW block does to the state: the ledger's StateMachine.
 
-A block's signatures are collected while its transactions are applied, and verified at the end on all
-cores at once: libsecp256k1 releases the interpreter lock, plain Python does not.
+While transactions are applied one after the other here, their signatures are verified on other cores.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from ioex_chain.pow.block import Block
 from ioex_chain.pow.coinbase import check_coinbase, check_coinbase_amount, find_commitment, witness_commitment
 from ioex_chain.pow.consensus import check_spend, check_transaction, median_time_past
 from ioex_chain.pow.header import Header
-from ioex_chain.pow.script import Check, Form, SighashContext, check_input, classify, run_checks
+from ioex_chain.pow.script import DATA_OPCODE, Check, SighashContext, check_input, classify
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.pow.utxo import (
     COIN_PREFIX,
@@ -27,10 +26,9 @@ from ioex_chain.pow.utxo import (
     spent_row,
     transaction_row,
 )
+from ioex_chain.pow.verifier import Verifier
 from ioex_chain.primitives.merkle import merkle_root
 from ioex_chain.spec.model import MAX_MONEY, NetworkSpec
-
-CHECKS_PER_JOB = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ class PowMachine:
             raise errors.CoinbaseTooMuch(f"the block's fees sum to {applied.fees}")
         check_coinbase_amount(self.spec, block.transactions[0], applied.fees)
         applied.create(0, block.transactions[0])
-        self._verify(applied)
+        applied.verify()
         return PowReceipt(applied.fees, applied.signatures)
 
     def _connect_genesis(self, block: Block, view: StateView) -> PowReceipt:
@@ -111,29 +109,21 @@ class PowMachine:
         applied.create(0, block.transactions[0])
         return PowReceipt(0, 0)
 
-    def _verify(self, applied: "_Application") -> None:
-        failed = run_parallel(applied.checks, self.workers)
-        if failed is not None:
-            index = applied.owners[failed]
-            cause = errors.SignatureWrong(f"a signature of transaction {index} does not verify")
-            raise errors.BlockTransactionError(index, cause)
-
 
 class _Application:
     """One block on its way into the state."""
 
     __slots__ = (
-        "checks",
         "fees",
         "height",
         "indexes",
-        "limit",
         "median_time",
         "median_time_at",
         "owners",
         "signatures",
         "spec",
         "verified",
+        "verifier",
         "view",
     )
 
@@ -148,65 +138,73 @@ class _Application:
         self.spec = machine.spec.pow
         self.verified = machine.verified
         self.indexes = machine.indexes
+        self.verifier = Verifier(machine.workers)
         self.view = view
         self.height = height
         self.median_time = median_time
         self.median_time_at = median_time_at
-        self.checks: list[Check] = []
         self.owners: list[int] = []
         self.fees = 0
         self.signatures = 0
 
     def spend(self, index: int, tx: Transaction) -> None:
-        """Check and apply transaction `index`."""
+        """Check and apply transaction `index`; its signatures go to the verifier."""
         get = self.view.get
-        coins = []
+        rows = []
         for position, item in enumerate(tx.inputs):
-            data = get(COIN_PREFIX + item.outpoint)
-            if data is None:
+            row = get(COIN_PREFIX + item.outpoint)
+            if row is None:
                 raise errors.MissingInput(
                     f"input {position} spends an output that does not exist or is spent"
                 )
-            coins.append(decode_coin(data))
+            rows.append(row)
+        coins = [decode_coin(row) for row in rows]
         self.fees += check_spend(self.spec, tx, coins, self.height, self.median_time, self.median_time_at)
         self._check_scripts(index, tx, coins)
-        self._remove(tx, coins)
+        self._remove(tx, coins, rows)
         self.create(index, tx)
 
     def _check_scripts(self, index: int, tx: Transaction, coins: Sequence[Coin]) -> None:
         checks: list[Check] = []
-        cost = collect_checks(tx, coins, checks)
-        self.signatures += cost
+        self.signatures += collect_checks(tx, coins, checks)
         if self.signatures > self.spec.max_block_signatures:
             raise errors.TooManySignatures(f"more than {self.spec.max_block_signatures} signature checks")
         if tx.wtxid not in self.verified:
-            self.checks += checks
+            self.verifier.add(checks)
             self.owners += [index] * len(checks)
 
-    def _remove(self, tx: Transaction, coins: Sequence[Coin]) -> None:
-        view, height = self.view, self.height
-        for position, (item, coin) in enumerate(zip(tx.inputs, coins, strict=True)):
-            view.delete(COIN_PREFIX + item.outpoint)
+    def _remove(self, tx: Transaction, coins: Sequence[Coin], rows: Sequence[bytes]) -> None:
+        swap, height, txid = self.view.swap, self.height, tx.txid
+        for position, item in enumerate(tx.inputs):
+            row = rows[position]
+            swap(COIN_PREFIX + item.outpoint, row, None)
             if self.indexes:
+                coin = coins[position]
                 key = address_key(coin.script, coin.height, item.outpoint)
-                row = encode_coin(coin.value, b"", coin.height, coin.is_coinbase)
-                view.put(key, spent_row(row, tx.txid, position, height))
+                swap(key, row[:12], spent_row(row, txid, position, height))
 
     def create(self, index: int, tx: Transaction) -> None:
         """Add the outputs of transaction `index`; one that nobody can ever spend is not kept."""
-        create, height, txid = self.view.create, self.height, tx.txid
+        swap, height, txid, indexes = self.view.swap, self.height, tx.txid, self.indexes
         is_coinbase = index == 0
-        head = encode_coin  # local names: this loop runs for every output of a full block
         for position, (value, script) in enumerate(tx.outputs):
-            if classify(script) is Form.DATA:
+            if script[0] == DATA_OPCODE:
                 continue
             outpoint = txid + position.to_bytes(4, "little")
-            row = head(value, script, height, is_coinbase)
-            create(COIN_PREFIX + outpoint, row)
-            if self.indexes:
-                create(address_key(script, height, outpoint), row[:12])
-        if self.indexes:
-            create(TRANSACTION_PREFIX + txid, transaction_row(height, index))
+            row = encode_coin(value, script, height, is_coinbase)
+            swap(COIN_PREFIX + outpoint, None, row)
+            if indexes:
+                swap(address_key(script, height, outpoint), None, row[:12])
+        if indexes:
+            swap(TRANSACTION_PREFIX + txid, None, transaction_row(height, index))
+
+    def verify(self) -> None:
+        """Wait for the signatures. Raises BlockTransactionError for the first that is wrong."""
+        failed = self.verifier.first_failure()
+        if failed is not None:
+            index = self.owners[failed]
+            cause = errors.SignatureWrong(f"a signature of transaction {index} does not verify")
+            raise errors.BlockTransactionError(index, cause)
 
 
 def collect_checks(tx: Transaction, coins: Sequence[Coin], checks: list[Check]) -> int:
@@ -219,17 +217,6 @@ def collect_checks(tx: Transaction, coins: Sequence[Coin], checks: list[Check]) 
             raise errors.ScriptFormClosed(f"input {position}: this output can never be spent")
         cost += check_input(context, position, form, checks)
     return cost
-
-
-def run_parallel(checks: Sequence[Check], workers: Executor | None) -> int | None:
-    """Verify all on `workers`; give the position of the first that fails, or None."""
-    if workers is None or len(checks) <= CHECKS_PER_JOB:
-        return run_checks(checks)
-    parts = [checks[start : start + CHECKS_PER_JOB] for start in range(0, len(checks), CHECKS_PER_JOB)]
-    for number, failed in enumerate(list(workers.map(run_checks, parts))):
-        if failed is not None:
-            return number * CHECKS_PER_JOB + failed
-    return None
 
 
 def check_merkle(block: Block) -> None:

@@ -16,6 +16,8 @@ from ioex_chain.pow import errors
 from ioex_chain.pow.transaction import SEQUENCE_FINAL, Transaction
 from ioex_chain.primitives.codec import compact, sized
 
+DATA_OPCODE = 0x6A
+"""OP_RETURN."""
 MAX_DATA_SCRIPT = 83
 MAX_MULTISIG_KEYS = 20
 LOCKTIME_THRESHOLD = 500_000_000
@@ -64,7 +66,7 @@ def classify(script: bytes) -> Form | None:
             return Form.DEPOSIT
         if script == _RESERVE_CHANGE:
             return Form.RESERVE
-    return Form.DATA if size and script[0] == 0x6A else None
+    return Form.DATA if size and script[0] == DATA_OPCODE else None
 
 
 class SpendScript(NamedTuple):
@@ -178,16 +180,18 @@ class SighashContext:
         self._taproot = b""
 
     def _prevouts_bytes(self) -> bytes:
-        return b"".join([item.outpoint for item in self.tx.inputs])
+        inputs = self.tx.inputs
+        return inputs[0].outpoint if len(inputs) == 1 else b"".join([item.outpoint for item in inputs])
 
     def _sequences_bytes(self) -> bytes:
         return b"".join([item.sequence.to_bytes(4, "little") for item in self.tx.inputs])
 
-    def _outputs_bytes(self) -> bytes:
-        return b"".join([output.encode() for output in self.tx.outputs])
-
     def segwit_digest(self, index: int, script_code: bytes, hash_type: int) -> bytes:
         """BIP-143: what an ECDSA signature of input `index` signs."""
+        return self.sized_digest(index, sized(script_code), hash_type)
+
+    def sized_digest(self, index: int, script_code: bytes, hash_type: int) -> bytes:
+        """`segwit_digest` of a script code that has its CompactSize length before it already."""
         tx = self.tx
         item = tx.inputs[index]
         base = hash_type & 0x1F
@@ -195,7 +199,7 @@ class SighashContext:
         if not self._prevouts:
             self._prevouts = _double(self._prevouts_bytes())
             self._sequences = _double(self._sequences_bytes())
-            self._outputs = _double(self._outputs_bytes())
+            self._outputs = _double(tx.outputs_raw)
         outputs = self._outputs
         if base == SIGHASH_SINGLE:
             outputs = _double(tx.outputs[index].encode()) if index < len(tx.outputs) else bytes(32)
@@ -203,15 +207,15 @@ class SighashContext:
             outputs = bytes(32)
         preimage = b"".join(
             (
-                tx.version.to_bytes(4, "little"),
+                tx.raw[:4],
                 bytes(32) if anyone else self._prevouts,
                 bytes(32) if anyone or base != SIGHASH_ALL else self._sequences,
                 item.outpoint,
-                sized(script_code),
+                script_code,
                 self.coins[index].value.to_bytes(8, "little"),
                 item.sequence.to_bytes(4, "little"),
                 outputs,
-                tx.lock_time.to_bytes(4, "little"),
+                tx.raw[-4:],
                 hash_type.to_bytes(4, "little"),
             )
         )
@@ -234,7 +238,7 @@ class SighashContext:
         if not anyone:
             parts.append(self._taproot_common())
         if base not in (SIGHASH_NONE, SIGHASH_SINGLE):
-            parts.append(sha256(self._outputs_bytes()).digest())
+            parts.append(sha256(tx.outputs_raw).digest())
         parts.append(b"\x00")
         if anyone:
             item, coin = tx.inputs[index], self.coins[index]
@@ -330,7 +334,7 @@ def _check_key_hash(context: SighashContext, index: int, checks: list[Check]) ->
     program = context.coins[index].script[2:]
     if hash160(key) != program:
         raise errors.WitnessProgramMismatch(f"input {index}: the key does not hash to the program")
-    script_code = b"\x76\xa9\x14" + program + b"\x88\xac"
+    script_code = b"\x19\x76\xa9\x14" + program + b"\x88\xac"
     checks.append(SignatureCheck(key, *_ecdsa(context, index, script_code, signature)))
     return 1
 
@@ -342,7 +346,7 @@ def _ecdsa(context: SighashContext, index: int, script_code: bytes, signature: b
     der = signature[:-1]
     if not is_strict_der(der) or not is_low_s(der):
         raise errors.SignatureEncoding(f"input {index}: the signature is not strict DER with low S")
-    return context.segwit_digest(index, script_code, signature[-1]), der
+    return context.sized_digest(index, script_code, signature[-1]), der
 
 
 def _check_script_hash(context: SighashContext, index: int, checks: list[Check]) -> int:
@@ -357,7 +361,7 @@ def _check_script_hash(context: SighashContext, index: int, checks: list[Check])
     if spend.is_multisig:
         if len(stack) != spend.required + 1 or stack[0]:
             raise errors.WitnessShape(f"input {index}: needs an empty item and {spend.required} signatures")
-        signed = tuple(_ecdsa(context, index, script, signature) for signature in stack[1:])
+        signed = tuple(_ecdsa(context, index, sized(script), signature) for signature in stack[1:])
         checks.append(MultisigCheck(spend.keys, signed))
         return len(spend.keys)
     if spend.key_hash:
@@ -372,7 +376,7 @@ def _check_script_hash(context: SighashContext, index: int, checks: list[Check])
         if len(stack) != 1:
             raise errors.WitnessShape(f"input {index}: needs a signature and the script")
         key = spend.keys[0]
-    checks.append(SignatureCheck(key, *_ecdsa(context, index, script, stack[0])))
+    checks.append(SignatureCheck(key, *_ecdsa(context, index, sized(script), stack[0])))
     return 1
 
 

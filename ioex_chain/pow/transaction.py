@@ -37,7 +37,17 @@ class TxOut(NamedTuple):
 class Transaction:
     """A transaction. Treat it as immutable; `txid` ignores witnesses, `wtxid` covers every byte."""
 
-    __slots__ = ("inputs", "lock_time", "outputs", "raw", "stripped_size", "txid", "version", "wtxid")
+    __slots__ = (
+        "inputs",
+        "lock_time",
+        "outputs",
+        "outputs_raw",
+        "raw",
+        "stripped_size",
+        "txid",
+        "version",
+        "wtxid",
+    )
 
     def __init__(
         self,
@@ -47,12 +57,18 @@ class Transaction:
         lock_time: int,
         raw: bytes,
         stripped: bytes,
+        outputs_raw: bytes,
     ) -> None:
+        """Take the fields and the bytes that they were read from; `build` and `read` are the ways in.
+
+        `outputs_raw` are the outputs without their count: what signatures commit to.
+        """
         self.version = version
         self.inputs = inputs
         self.outputs = outputs
         self.lock_time = lock_time
         self.raw = raw
+        self.outputs_raw = outputs_raw
         self.stripped_size = len(stripped)
         self.txid = TxHash(sha256(sha256(stripped).digest()).digest())
         self.wtxid = self.txid if stripped is raw else TxHash(sha256(sha256(raw).digest()).digest())
@@ -67,14 +83,15 @@ class Transaction:
             outpoint + compact(len(script)) + script + sequence.to_bytes(4, "little")
             for outpoint, script, sequence, _ in inputs
         )
-        body = ins + compact(len(outputs)) + b"".join(output.encode() for output in outputs)
+        outputs_raw = b"".join([output.encode() for output in outputs])
+        body = ins + compact(len(outputs)) + outputs_raw
         tail = lock_time.to_bytes(4, "little")
         stripped = head + body + tail
         raw = stripped
         if any(item.witness for item in inputs):
             witness = b"".join(encode_witness_stack(item.witness) for item in inputs)
             raw = head + b"\x00\x01" + body + witness + tail
-        return cls(version, tuple(inputs), tuple(outputs), lock_time, raw, stripped)
+        return cls(version, tuple(inputs), tuple(outputs), lock_time, raw, stripped, outputs_raw)
 
     @classmethod
     def decode(cls, data: bytes) -> "Transaction":
@@ -129,6 +146,7 @@ class Transaction:
         if count * 9 > end - at:
             raise OverCap(f"{count} outputs do not fit into {end - at} bytes")
         outputs = []
+        outputs_start = at
         for _ in range(count):
             script_start = at + 9
             if script_start > end:
@@ -160,7 +178,8 @@ class Transaction:
         reader.offset = at = at + 4
         raw = data[start:at]
         stripped = raw[:4] + data[body_start:body_end] + lock_time if has_witness else raw
-        return cls(version, tuple(inputs), tuple(outputs), from_bytes(lock_time, "little"), raw, stripped)
+        fields = (tuple(inputs), tuple(outputs), from_bytes(lock_time, "little"))
+        return cls(version, *fields, raw, stripped, data[outputs_start:body_end])
 
     def encode(self) -> bytes:
         """Give all bytes, witnesses included."""

@@ -1,0 +1,57 @@
+"""Verifies a block's signatures on other cores while the block is being applied on this one.
+
+Worker processes and not threads: Python code on the main thread gives a thread its turn every 5 ms only,
+which is a hundred signatures' time.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future
+
+from ioex_chain.pow.script import Check, run_checks
+
+CHECKS_PER_JOB = 400
+"""Enough to make sending a job cheap, few enough to keep all cores busy to the end."""
+
+
+class Verifier:
+    """One block's signature checks, in the order in which they were added."""
+
+    def __init__(self, workers: Executor | None) -> None:
+        """Without `workers` everything is verified here, in `first_failure`."""
+        self._workers = workers
+        self._waiting: list[Check] = []
+        self._jobs: list[tuple[Sequence[Check], Future[int | None]]] = []
+
+    def add(self, checks: Sequence[Check]) -> None:
+        """Add checks; a full job leaves for the workers at once."""
+        waiting = self._waiting
+        waiting += checks
+        if len(waiting) >= CHECKS_PER_JOB and self._workers is not None:
+            self._send(self._workers)
+
+    def _send(self, workers: Executor) -> None:
+        try:
+            self._jobs.append((self._waiting, workers.submit(run_checks, self._waiting)))
+        except (BrokenExecutor, RuntimeError):  # the workers died or are shutting down: we do it ourselves
+            self._workers = None
+            return
+        self._waiting = []
+
+    def first_failure(self) -> int | None:
+        """Give the number (in order of adding) of the first check that fails, or None."""
+        done = 0
+        failed_here = run_checks(self._waiting)  # beside the workers, which are still busy
+        for checks, job in self._jobs:
+            failed = self._result(checks, job)
+            if failed is not None:
+                return done + failed
+            done += len(checks)
+        return None if failed_here is None else done + failed_here
+
+    def _result(self, checks: Sequence[Check], job: "Future[int | None]") -> int | None:
+        if job.cancel():  # nobody has begun it: idle waiting would be a waste of this core
+            return run_checks(checks)
+        try:
+            return job.result()
+        except BrokenExecutor:
+            return run_checks(checks)

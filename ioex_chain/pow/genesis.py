@@ -5,13 +5,19 @@ witness commitment are not asked of it; its outputs are in the UTXO set like any
 checked either: a node knows it by its hash.
 """
 
+from hashlib import sha256
+
+from ioex_chain.crypto.address import deposit_script, witness_script
 from ioex_chain.pow.block import Block
+from ioex_chain.pow.errors import ScriptError
 from ioex_chain.pow.header import Header
+from ioex_chain.pow.script import Form, classify, parse_spend_script
 from ioex_chain.pow.transaction import NULL_OUTPOINT, SEQUENCE_FINAL, Transaction, TxIn, TxOut
+from ioex_chain.primitives.errors import IoexError
 from ioex_chain.primitives.merkle import merkle_root
 from ioex_chain.primitives.types import BlockHash
 from ioex_chain.spec.identity import network_id
-from ioex_chain.spec.model import NetworkSpec
+from ioex_chain.spec.model import Allocation, NetworkSpec
 
 NO_PARENT = BlockHash(bytes(32))
 
@@ -44,3 +50,42 @@ def genesis_block(spec: NetworkSpec) -> Block:
 def identity_of(spec: NetworkSpec) -> bytes:
     """Give the network's identity; provisional while the DPoS chain has no genesis (spec/identity)."""
     return network_id(genesis_block(spec).hash)
+
+
+class WrongGenesis(IoexError):
+    """A genesis block whose outputs are not what the token plan promises."""
+
+
+def check_genesis(spec: NetworkSpec, block: Block) -> None:
+    """Check a genesis block's bytes against the plan, output by output. Raises WrongGenesis, DecodeError.
+
+    The locks are read back from the scripts with the code that consensus spends by, not with the code that
+    wrote them: amount, form, hash of the witness script, unlock time.
+    """
+    coinbase = Block.decode(block.encode()).transactions[0]
+    if block.header.merkle_root != coinbase.txid:
+        raise WrongGenesis("the header's Merkle root is not the coinbase's id")
+    if len(coinbase.outputs) != len(spec.token.allocations):
+        raise WrongGenesis(f"{len(coinbase.outputs)} outputs for {len(spec.token.allocations)} allocations")
+    for index, (output, allocation) in enumerate(zip(coinbase.outputs, spec.token.allocations, strict=True)):
+        try:
+            _check_output(spec, output, allocation)
+        except (WrongGenesis, ScriptError) as error:
+            raise WrongGenesis(f"output {index} (line {allocation.plan}): {error}") from error
+
+
+def _check_output(spec: NetworkSpec, output: TxOut, allocation: Allocation) -> None:
+    if output.value != allocation.amount:
+        raise WrongGenesis(f"pays {output.value} instead of {allocation.amount}")
+    form = classify(output.script)
+    if form is None or form is Form.DATA or form is Form.RESERVE:
+        raise WrongGenesis("is no form that genesis may pay")
+    if form is Form.DEPOSIT and output.script != deposit_script(spec.contracts.node_rewards):
+        raise WrongGenesis("pays a deposit program other than NodeRewards'")
+    lock_time = None
+    if allocation.witness_script:
+        if output.script != witness_script(0, sha256(allocation.witness_script).digest()):
+            raise WrongGenesis("the witness script does not hash to the program")
+        lock_time = parse_spend_script(allocation.witness_script).lock_time
+    if (lock_time or 0) != allocation.unlock_time:
+        raise WrongGenesis(f"is locked until {lock_time} instead of {allocation.unlock_time}")

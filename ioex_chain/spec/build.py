@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from ioex_chain.spec.document import (
     AllocationDocument,
@@ -16,7 +16,7 @@ from ioex_chain.spec.document import (
     parse_amount,
 )
 from ioex_chain.spec.errors import BadBeneficiary, BadField, SpecFileUnreadable, WrongShare
-from ioex_chain.spec.load import to_spec
+from ioex_chain.spec.load import bad_field, to_spec
 from ioex_chain.spec.model import MAX_OUTPUT
 from ioex_chain.spec.plan import NODE_REWARDS, NODE_REWARDS_LINE, PLAN, PlanLine, line_amounts, split_terms
 
@@ -31,10 +31,16 @@ class Grant(NamedTuple):
 
 class _GrantDocument(Strict):
     beneficiary: str
-    amount: AmountText
+    amount: AmountText | None
+    """None stands for the whole line."""
 
 
-_FILE: TypeAdapter[dict[str, str | list[_GrantDocument]]] = TypeAdapter(dict[str, str | list[_GrantDocument]])
+def _whole_line(value: object) -> object:
+    return [{"beneficiary": value, "amount": None}] if isinstance(value, str) else value
+
+
+_Grants = Annotated[list[_GrantDocument], BeforeValidator(_whole_line)]
+_FILE: TypeAdapter[dict[str, _Grants]] = TypeAdapter(dict[str, _Grants])
 
 
 def read_beneficiaries(path: Path) -> dict[str, list[Grant]]:
@@ -47,18 +53,12 @@ def read_beneficiaries(path: Path) -> dict[str, list[Grant]]:
     except OSError as error:
         raise SpecFileUnreadable(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        if first["type"] == "json_invalid":
-            raise SpecFileUnreadable(f"{path}: {first['msg']}") from error
-        field = ".".join(str(part) for part in first["loc"]) or "(all)"
-        raise BadField(field, first["msg"], str(path)) from error
-    return {letter: _grants(value) for letter, value in found.items()}
+        raise bad_field(error, str(path)) from error
+    return {letter: [_grant(item) for item in items] for letter, items in found.items()}
 
 
-def _grants(value: str | list[_GrantDocument]) -> list[Grant]:
-    if isinstance(value, str):
-        return [Grant(value)]
-    return [Grant(item.beneficiary, parse_amount(item.amount)) for item in value]
+def _grant(item: _GrantDocument) -> Grant:
+    return Grant(item.beneficiary, None if item.amount is None else parse_amount(item.amount))
 
 
 def current_grants(document: NetworkDocument) -> dict[str, list[Grant]]:
@@ -93,20 +93,19 @@ def build_document(
     rows = [
         row for letter, line in PLAN.items() for row in _rows(line, amounts[letter], grants.get(letter, ()))
     ]
-    token = {
-        "listing_time": listing_time or document.token.listing_time,
+    raw = document.model_dump()
+    raw["token"] |= {
         "unsold": {letter: format_amount(amount) for letter, amount in sorted(unsold.items()) if amount},
-        "allocations": rows,
+        "allocations": [row.model_dump() for row in rows],
     }
-    built = document.model_copy(
-        update={
-            "pow": document.pow.model_copy(
-                update={"genesis_time": genesis_time or document.pow.genesis_time}
-            ),
-            "token": document.token.model_copy(update=token),
-        }
-    )
-    built = NetworkDocument.model_validate(built.model_dump())
+    if genesis_time is not None:
+        raw["pow"]["genesis_time"] = genesis_time
+    if listing_time is not None:
+        raw["token"]["listing_time"] = listing_time
+    try:
+        built = NetworkDocument.model_validate(raw)
+    except ValidationError as error:
+        raise bad_field(error, "(built)") from error
     to_spec(built, "(built)")
     return built
 

@@ -18,6 +18,7 @@ from ioex_chain.spec.errors import (
     BadField,
     GenesisError,
     OptionRefused,
+    SpecError,
     SpecFileUnreadable,
     UnknownNetwork,
 )
@@ -87,11 +88,16 @@ def parse_document(data: bytes, file: str) -> NetworkDocument:
     try:
         return NetworkDocument.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        if first["type"] == "json_invalid":
-            raise SpecFileUnreadable(f"{file}: {first['msg']}") from error
-        field = ".".join(str(part) for part in first["loc"])
-        raise BadField(field, first["msg"], file) from error
+        raise bad_field(error, file) from error
+
+
+def bad_field(error: ValidationError, file: str) -> SpecError:
+    """Give our error for the first fault that pydantic found in a file."""
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "json_invalid":
+        return SpecFileUnreadable(f"{file}: {first['msg']}")
+    field = ".".join(str(part) for part in first["loc"]) or "(the whole file)"
+    return BadField(field, first["msg"], file)
 
 
 def to_spec(document: NetworkDocument, file: str, **options: Unpack[Options]) -> NetworkSpec:

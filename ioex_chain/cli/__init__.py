@@ -1,0 +1,1 @@
+"""The command `ioex`: one file per group of commands."""

@@ -108,8 +108,8 @@ def _check_size(body: bytes, limits: Limits) -> None:
 def _check_depth(value: object, depth: int) -> None:
     """Walk level by level: a recursive walk would itself need the depth that is to be refused."""
     level: list[object] = [value]
-    for _ in range(depth + 1):
-        level = [child for node in level for child in _children(node)]
+    for _ in range(depth):
+        level = [child for node in level for child in _children(node) if isinstance(child, dict | list)]
         if not level:
             return
     raise JsonError(f"nested deeper than {depth} levels")

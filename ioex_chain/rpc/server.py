@@ -111,6 +111,7 @@ class RpcServer:
         self._listener.close()
         for session in list(self._sessions):
             session.abort()
+        self._connections.pre_shutdown()  # idle connections end now, the others after their answer
         await self._connections.shutdown(grace_seconds)
         self._dispatcher.close()
         self._listener = None

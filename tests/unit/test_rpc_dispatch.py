@@ -243,7 +243,7 @@ async def test_in_a_batch_a_long_poll_has_the_batch_deadline() -> None:
 
 
 async def test_calls_beyond_the_cap_wait_and_then_are_refused() -> None:
-    api, d = dispatcher(limits=Limits(request_seconds=0.02, concurrent_calls=1))
+    _, d = dispatcher(limits=Limits(request_seconds=0.02, concurrent_calls=1))
     first = asyncio.create_task(ask(d, v2("write_slowly"), authorized=True))
     await asyncio.sleep(0)
     second = await error_of(d, v2("getblock", HASH))

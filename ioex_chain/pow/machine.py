@@ -3,7 +3,7 @@
 While transactions are applied one after the other here, their signatures are verified on other cores.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +12,7 @@ from ioex_chain.ledger.types import Entry, StateView
 from ioex_chain.pow import errors
 from ioex_chain.pow.block import Block
 from ioex_chain.pow.coinbase import check_coinbase, check_coinbase_amount, find_commitment, witness_commitment
-from ioex_chain.pow.consensus import check_spend, check_transaction, median_time_past
+from ioex_chain.pow.consensus import check_spend, check_transaction, is_final, median_time_past
 from ioex_chain.pow.header import Header
 from ioex_chain.pow.script import DATA_OPCODE, Check, SighashContext, check_input, classify
 from ioex_chain.pow.transaction import Transaction
@@ -23,6 +23,9 @@ from ioex_chain.pow.utxo import (
     address_key,
     decode_coin,
     encode_coin,
+    encode_median_time,
+    get_median_time,
+    median_time_key,
     spent_row,
     transaction_row,
 )
@@ -90,8 +93,12 @@ class PowMachine:
         parent = entry.parent
         if parent is None:
             return self._connect_genesis(block, view)
-        check_coinbase(self.spec, block.transactions[0], entry.height)
-        applied = _Application(self, view, entry.height, median_time_past(parent), _median_times(parent))
+        median = median_time_past(parent)
+        coinbase = block.transactions[0]
+        check_coinbase(self.spec, coinbase, entry.height)
+        if not is_final(coinbase, entry.height, median):
+            raise errors.BlockTransactionError(0, errors.NotFinal("the coinbase's lock time is not reached"))
+        applied = _Application(self, view, entry.height, median)
         for index, tx in enumerate(block.transactions[1:], 1):
             try:
                 applied.spend(index, tx)
@@ -99,14 +106,16 @@ class PowMachine:
                 raise errors.BlockTransactionError(index, cause) from cause
         if applied.fees > MAX_MONEY:
             raise errors.CoinbaseTooMuch(f"the block's fees sum to {applied.fees}")
-        check_coinbase_amount(self.spec, block.transactions[0], applied.fees)
-        applied.create(0, block.transactions[0])
+        check_coinbase_amount(self.spec, coinbase, applied.fees)
+        applied.create(0, coinbase)
+        view.create(median_time_key(entry.height), encode_median_time(median_time_past(entry)))
         applied.verify()
         return PowReceipt(applied.fees, applied.signatures)
 
     def _connect_genesis(self, block: Block, view: StateView) -> PowReceipt:
-        applied = _Application(self, view, 0, 0, lambda _: 0)
+        applied = _Application(self, view, 0, 0)
         applied.create(0, block.transactions[0])
+        view.create(median_time_key(0), encode_median_time(block.header.time))
         return PowReceipt(0, 0)
 
 
@@ -118,7 +127,6 @@ class _Application:
         "height",
         "indexes",
         "median_time",
-        "median_time_at",
         "owners",
         "signatures",
         "spec",
@@ -133,7 +141,6 @@ class _Application:
         view: StateView,
         height: int,
         median_time: int,
-        median_time_at: Callable[[int], int],
     ) -> None:
         self.spec = machine.spec.pow
         self.verified = machine.verified
@@ -142,7 +149,6 @@ class _Application:
         self.view = view
         self.height = height
         self.median_time = median_time
-        self.median_time_at = median_time_at
         self.owners: list[int] = []
         self.fees = 0
         self.signatures = 0
@@ -159,10 +165,13 @@ class _Application:
                 )
             rows.append(row)
         coins = [decode_coin(row) for row in rows]
-        self.fees += check_spend(self.spec, tx, coins, self.height, self.median_time, self.median_time_at)
+        self.fees += check_spend(self.spec, tx, coins, self.height, self.median_time, self._median_time_at)
         self._check_scripts(index, tx, coins)
         self._remove(tx, coins, rows)
         self.create(index, tx)
+
+    def _median_time_at(self, height: int) -> int:
+        return get_median_time(self.view, height)
 
     def _check_scripts(self, index: int, tx: Transaction, coins: Sequence[Coin]) -> None:
         checks: list[Check] = []
@@ -242,13 +251,3 @@ def check_witness_commitment(block: Block) -> None:
         raise errors.WitnessNonceSize("the coinbase's witness is not one item of 32 bytes")
     if witness_commitment(block.transactions, witness[0]) != commitment:
         raise errors.WrongWitnessCommitment("the witnesses do not hash to the coinbase's commitment")
-
-
-def _median_times(parent: Entry[Header]) -> Callable[[int], int]:
-    def median_time_at(height: int) -> int:
-        at = parent
-        while at.height > height:
-            at = at.parent or at
-        return median_time_past(at)
-
-    return median_time_at

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from ioex_chain.pow.transaction import TxOut
+from ioex_chain.primitives.errors import UnexpectedEnd
 from ioex_chain.primitives.types import OutPoint, TxHash
 
 COIN_PREFIX = b"u"
@@ -18,8 +19,12 @@ TRANSACTION_PREFIX = b"t"
 ADDRESS_PREFIX = b"a"
 """a + length(1) + script + uint32 BE height + outpoint(36) -> uint32 height * 2 + coinbase, uint64 value,
 and once spent: spender's txid(32), uint32 input, uint32 height."""
+MEDIAN_TIME_PREFIX = b"m"
+"""m + uint32 BE height -> uint32 median time of that block and the 10 before it: what a relative lock in
+seconds looks up (BIP-68), however old the coin, in one read."""
 
 _COIN = struct.Struct("<IQ")
+_TIME = struct.Struct("<I")
 _PLACE = struct.Struct("<II")
 _SPENT = struct.Struct("<32sII")
 
@@ -55,7 +60,9 @@ def encode_coin(value: int, script: bytes, height: int, is_coinbase: bool) -> by
 
 
 def decode_coin(data: bytes) -> Coin:
-    """Read the row's value."""
+    """Read the row's value. Raises DecodeError."""
+    if len(data) < 12:
+        raise UnexpectedEnd(f"a coin row has at least 12 bytes, this has {len(data)}")
     height, value = _COIN.unpack_from(data)
     return Coin(value, data[12:], height >> 1, bool(height & 1))
 
@@ -82,8 +89,28 @@ def find_transaction(view: Reads, txid: TxHash) -> tuple[int, int] | None:
     data = view.get(TRANSACTION_PREFIX + txid)
     if data is None:
         return None
+    if len(data) != _PLACE.size:
+        raise UnexpectedEnd("a transaction row has 8 bytes")
     height, position = _PLACE.unpack(data)
     return height, position
+
+
+def median_time_key(height: int) -> bytes:
+    """Give the key of a height's median time row."""
+    return MEDIAN_TIME_PREFIX + height.to_bytes(4, "big")
+
+
+def encode_median_time(time: int) -> bytes:
+    """Give the row's value."""
+    return _TIME.pack(time)
+
+
+def get_median_time(view: Reads, height: int) -> int:
+    """Give the median time of the best chain's block at `height`. Raises DecodeError when it has none."""
+    data = view.get(median_time_key(height))
+    if data is None or len(data) != 4:
+        raise UnexpectedEnd(f"no median time is stored for height {height}")
+    return int.from_bytes(data, "little")
 
 
 def address_key(script: bytes, height: int, outpoint: bytes) -> bytes:
@@ -115,8 +142,10 @@ class AddressRow(NamedTuple):
 
 
 def scan_address(view: Reads, script: bytes) -> Iterator[AddressRow]:
-    """Give all outputs that ever paid `script`, oldest first, if the index is kept."""
+    """Give all outputs that ever paid `script`, oldest first, if the index is kept. Raises DecodeError."""
     for key, data in view.scan(ADDRESS_PREFIX + bytes((len(script),)) + script):
+        if len(data) not in (12, 12 + _SPENT.size):
+            raise UnexpectedEnd(f"an address row has 12 or 52 bytes, this has {len(data)}")
         height, value = _COIN.unpack_from(data)
         spender = None
         if len(data) > 12:

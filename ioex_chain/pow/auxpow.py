@@ -102,6 +102,10 @@ def expected_index(nonce: int, chain: int, depth: int) -> int:
 
 def check_auxpow(record: AuxPow, block_hash: bytes, our_chain: int) -> None:
     """Raise AuxPowError unless the record commits to `block_hash`. The target is checked elsewhere."""
+    if record.coinbase.size > MAX_PARENT_COINBASE or len(record.encode()) > MAX_RECORD:
+        raise errors.AuxPowTooLarge(
+            f"a record is at most {MAX_RECORD} bytes, its coinbase {MAX_PARENT_COINBASE}"
+        )
     if record.coinbase_index != 0:
         raise errors.AuxPowNotGenerate("the parent transaction's index is not 0")
     if chain_id(int.from_bytes(record.parent[:4], "little")) == our_chain:

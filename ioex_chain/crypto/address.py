@@ -65,6 +65,8 @@ def encode_witness(prefix: str, version: int, program: bytes) -> str:
 
 def decode_witness(prefix: str, address: str) -> tuple[int, bytes]:
     """Read an address of the network whose prefix this is: (witness version, program)."""
+    if not address.isascii():  # lower() would turn the Kelvin sign into a k
+        raise InvalidAddress("the address has a letter that bech32 does not use")
     if address.lower() != address and address.upper() != address:
         raise InvalidAddress("an address is written in one case")
     address = address.lower()

@@ -25,9 +25,10 @@ class InvalidKey(IoexError, ValueError):
 
 
 def public_key(private: bytes) -> bytes:
-    """Give the 33-byte compressed public key of a 32-byte private key."""
+    """Give the 33-byte compressed public key of a 32-byte private key. Raises InvalidKey."""
     try:
-        return PrivateKey(private).public_key.format(compressed=True)
+        # The library pads a shorter key with zeros; here it is refused like a longer one.
+        return PrivateKey(private if len(private) == 32 else bytes(32)).public_key.format(compressed=True)
     except ValueError as error:
         raise InvalidKey("a private key is 32 bytes between 1 and the group order less 1") from error
 
@@ -77,6 +78,8 @@ def sign_schnorr(private: bytes, digest: bytes, aux: bytes = bytes(32)) -> bytes
 
 def taproot_output_key(internal: bytes, merkle: bytes = b"") -> bytes:
     """BIP-341: the x-only key tweaked by its own tagged hash (and a script tree's root, if any)."""
+    if not is_x_only(internal):
+        raise InvalidKey("an internal key is the 32-byte x coordinate of a point on the curve")
     key = PublicKeyXOnly(internal)
     key.tweak_add(tagged_hash("TapTweak", internal + merkle))
     return bytes(key.format())
@@ -151,9 +154,13 @@ def verify_batch(checks: Sequence[SignatureCheck]) -> int | None:
                 and ecdsa(context, parsed, digest, point)
             ):
                 return position
-        elif len(signature) != 64 or not (
-            lib.secp256k1_xonly_pubkey_parse(context, x_point, public)
-            and lib.secp256k1_schnorrsig_verify(context, signature, digest, 32, x_point)
+        elif (
+            len(public) != 32
+            or len(signature) != 64
+            or not (
+                lib.secp256k1_xonly_pubkey_parse(context, x_point, public)
+                and lib.secp256k1_schnorrsig_verify(context, signature, digest, 32, x_point)
+            )
         ):
             return position
     return None

@@ -84,6 +84,14 @@ class DictView:
         assert key not in self.rows, f"create of a row that exists: {key.hex()}"
         self.rows[key] = value
 
+    def swap(self, key: bytes, before: bytes | None, value: bytes | None) -> None:
+        """Write a row (None deletes), and hold the caller to its word about the previous value."""
+        assert self.rows.get(key) == before, f"swap of a row that holds another value: {key.hex()}"
+        if value is None:
+            self.rows.pop(key, None)
+        else:
+            self.rows[key] = value
+
     def delete(self, key: bytes) -> None:
         self.rows.pop(key, None)
 

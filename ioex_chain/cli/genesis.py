@@ -24,7 +24,7 @@ from ioex_chain.spec.load import (
     to_spec,
 )
 from ioex_chain.spec.model import NetworkSpec
-from ioex_chain.spec.plan import PLAN
+from ioex_chain.spec.plan import NODE_REWARDS_LINE, PLAN
 from ioex_chain.wallet.vesting import calendar
 
 app = typer.Typer(no_args_is_help=True, help="The token plan in the genesis block: build it, verify it.")
@@ -147,10 +147,14 @@ def _print_report(report: dict[str, Any]) -> None:
     plan = Table("line", "for", _right("IOEX"), _right("outputs"), _right("last unlock"), title="Token plan")
     for line in report["plan"]:
         last = max((row["unlock_time"] for row in line["outputs"]), default=0)
-        plan.add_row(
-            line["line"], line["name"], _grouped(line["amount"]), str(len(line["outputs"])), _date(last)
-        )
-    dates = Table("from", _right("unlocked"), _right("spendable in all"), title="Unlock calendar")
+        when = "bridge reserve" if line["line"] == NODE_REWARDS_LINE else _date(last)
+        plan.add_row(line["line"], line["name"], _grouped(line["amount"]), str(len(line["outputs"])), when)
+    dates = Table(
+        "from",
+        _right("unlocked"),
+        _right("spendable in all"),
+        title="Unlock calendar (without the bridge reserve)",
+    )
     for date in report["calendar"]:
         dates.add_row(_date(date["time"]), _grouped(date["amount"]), _grouped(date["total"]))
     console.print(plan, dates)

@@ -7,12 +7,14 @@ from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ioex_chain.crypto.address import encode_witness
 from ioex_chain.primitives.types import COIN
 from ioex_chain.spec import errors
 from ioex_chain.spec.document import CONTRACTS, format_amount, parse_amount
-from ioex_chain.spec.load import NETWORKS, load_network, load_network_file
+from ioex_chain.spec.load import NETWORKS, load_network, load_network_file, parse_document, to_spec
 from ioex_chain.spec.model import MONTH
 from ioex_chain.spec.plan import GENESIS_SUPPLY, PLAN
 
@@ -269,3 +271,33 @@ def test_the_committed_files_are_what_the_script_writes(tmp_path):
     subprocess.run([sys.executable, str(script), str(tmp_path)], check=True, capture_output=True)
     for name in NETWORKS:
         assert (tmp_path / f"{name}.json").read_text() == (GENESIS / f"{name}.json").read_text()
+
+
+def _paths(value, path=()):
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for part, item in items:
+        yield from _paths(item, (*path, part))
+
+
+SHIPPED = json.loads((GENESIS / "devnet.json").read_text())
+PATHS = [path for path in _paths(SHIPPED) if path]
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=80)
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=8), inner))
+
+
+@given(st.sampled_from(PATHS), VALUES)
+def test_any_changed_field_loads_or_raises_a_spec_error(path, value):
+    raw = json.loads(json.dumps(SHIPPED))
+    put(path, value)(raw)
+    try:
+        spec = to_spec(parse_document(json.dumps(raw).encode(), "net.json"), "net.json")
+    except errors.SpecError:
+        return
+    assert spec.token.supply == GENESIS_SUPPLY
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_raise_a_spec_error(data):
+    with pytest.raises(errors.SpecError):
+        parse_document(data, "net.json")

@@ -167,7 +167,7 @@ class Dispatcher:
             error = self.errors.translate(raised, call.method[:64])
         try:
             return write_error(error, call.id, call.version), error
-        except TypeError as raised:  # its data has no JSON form
+        except (TypeError, RecursionError) as raised:  # its data has no JSON form
             error = internal_error(raised, call.method[:64])
             return write_error(error, call.id, call.version), error
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ioex_chain.rpc.errors import Code, InvalidRequest, RpcError
-from ioex_chain.rpc.jsonio import dumps, json_id
+from ioex_chain.rpc.jsonio import dumps
 
 
 class Version(Enum):
@@ -77,15 +77,15 @@ def _is_id(value: object) -> bool:
 def write_result(result: object, id_: object, version: Version) -> bytes:
     """Write a response with a result. Raises TypeError when the result has no JSON form."""
     if version is Version.V2:
-        return dumps({"jsonrpc": "2.0", "result": result, "id": json_id(id_)})
-    return dumps({"result": result, "error": None, "id": json_id(id_)})
+        return dumps({"jsonrpc": "2.0", "result": result, "id": id_})
+    return dumps({"result": result, "error": None, "id": id_})
 
 
 def write_error(error: RpcError, id_: object = None, version: Version = Version.V2) -> bytes:
     """Write a response with an error."""
     if version is Version.V2:
-        return dumps({"jsonrpc": "2.0", "error": error.as_json(), "id": json_id(id_)})
-    return dumps({"result": None, "error": error.as_json(), "id": json_id(id_)})
+        return dumps({"jsonrpc": "2.0", "error": error.as_json(), "id": id_})
+    return dumps({"result": None, "error": error.as_json(), "id": id_})
 
 
 _LEGACY_STATUS: dict[int, int] = {Code.INVALID_REQUEST: 400, Code.METHOD_NOT_FOUND: 404}

@@ -77,11 +77,23 @@ def number(value: float, digits: int = 16) -> float:
 
 def dumps(value: object) -> bytes:
     """Write JSON. Raises TypeError for what JSON cannot hold (bytes, sets, a lone surrogate)."""
-    return orjson.dumps(value, default=_encode_other)
+    try:
+        return orjson.dumps(value, default=_encode_other)
+    except TypeError:  # perhaps only for an integer above 64 bits, which orjson does not write
+        return orjson.dumps(_widen(value), default=_encode_other)
 
 
-def json_id(value: object) -> object:
-    """Make a request's id writable: integers above 64 bits are written out as they came."""
+def _widen(value: object) -> object:
+    """Give a copy whose integers above 64 bits are written out digit by digit."""
+    if isinstance(value, dict):
+        return {key: _widen(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_widen(member) for member in value]
+    return writable(value)
+
+
+def writable(value: object) -> object:
+    """Make a scalar, such as a request's id, writable: integers above 64 bits are written out as they are."""
     if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**64:
         return orjson.Fragment(str(value).encode())
     return value

@@ -27,7 +27,7 @@ class Limits:
 
     batch_items: int = 1_000
     json_depth: int = 64
-    json_values: int = 250_000
+    json_values: int = 100_000
     """Commas and opening brackets in a request: bounds the memory that parsing it can take."""
     number_digits: int = 300
     """Longest number literal."""

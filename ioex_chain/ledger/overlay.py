@@ -66,6 +66,11 @@ class Overlay:
         self._before.setdefault(key, None)
         self.changes[key] = value
 
+    def swap(self, key: bytes, before: bytes | None, after: bytes | None) -> None:
+        """Replace a value that the caller knows, None for absent: no read is spent on it."""
+        self._before.setdefault(key, before)
+        self.changes[key] = after
+
     def delete(self, key: bytes) -> None:
         """Remove a key; it need not exist."""
         if key not in self._before:

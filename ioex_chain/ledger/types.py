@@ -151,6 +151,10 @@ class StateView(Protocol):
         """Write a value under a key that the chain's rules make sure is absent: no read is spent on it."""
         ...
 
+    def swap(self, key: bytes, before: bytes | None, after: bytes | None) -> None:
+        """Replace a value that the caller has read or knows, None for absent: no read is spent on it."""
+        ...
+
     def delete(self, key: bytes) -> None:
         """Remove a key; it need not exist."""
         ...

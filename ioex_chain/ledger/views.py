@@ -28,6 +28,10 @@ class HeadView:
         """Refuse."""
         raise TypeError("only a block changes the state")
 
+    def swap(self, key: bytes, before: bytes | None, after: bytes | None) -> NoReturn:  # noqa: ARG002
+        """Refuse."""
+        raise TypeError("only a block changes the state")
+
     def delete(self, key: bytes) -> NoReturn:  # noqa: ARG002
         """Refuse."""
         raise TypeError("only a block changes the state")

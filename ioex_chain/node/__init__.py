@@ -1,0 +1,1 @@
+"""The running program: configuration, construction, the worker thread, services, logs."""

@@ -1,0 +1,169 @@
+"""A network's folder in the data directory: what lies where, what it belongs to, who has it open."""
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ioex_chain.ledger.errors import StoreCorrupt, StoreFull, StoreLocked, WrongFormat, WrongNetwork
+from ioex_chain.primitives.errors import IoexError
+
+FORMAT = 1
+"""Version of the folder's layout; a newer one is refused."""
+
+
+class NotInitialised(IoexError):
+    """There is no data directory yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a folder belongs to, fixed at its first start.
+
+    `genesis_time` and `spacing` are a devnet's own, None elsewhere.
+    """
+
+    network: str
+    genesis_time: int | None = None
+    spacing: int | None = None
+
+
+class DataDir:
+    """The folder of one network."""
+
+    def __init__(self, base: Path, network: str) -> None:
+        self.base = base
+        self.network = network
+        self.path = base / network
+        self._lock: IO[str] | None = None
+
+    @property
+    def marker(self) -> Path:
+        """Names the layout's version and the network; its presence means that the folder was set up."""
+        return self.path / "datadir.json"
+
+    @property
+    def database(self) -> Path:
+        """The PoW chain's database."""
+        return self.path / "pow"
+
+    @property
+    def cookie(self) -> Path:
+        """The RPC password of this run."""
+        return self.path / ".cookie"
+
+    @property
+    def mempool(self) -> Path:
+        """The mempool, kept over a restart."""
+        return self.path / "mempool.dat"
+
+    @property
+    def fees(self) -> Path:
+        """The fee estimator's counts."""
+        return self.path / "fees.dat"
+
+    @property
+    def wallets(self) -> Path:
+        """Wallet files."""
+        return self.path / "wallets"
+
+    def exists(self) -> bool:
+        """Whether the folder was set up."""
+        return self.marker.exists()
+
+    def create(self, identity: Identity) -> None:
+        """Set the folder up; one that exists is left as it is. Raises StoreFull."""
+        if self.exists():
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if any(self.database.glob("*")):
+                raise StoreCorrupt(
+                    f"{self.marker} is missing beside a database; put it back, or move {self.path} away"
+                )
+            content = {"format": FORMAT, "network": identity.network}
+            options = {"genesis_time": identity.genesis_time, "spacing": identity.spacing}
+            content.update({name: value for name, value in options.items() if value is not None})
+            write_atomically(self.marker, (json.dumps(content, indent=2) + "\n").encode())
+        except OSError as error:
+            raise StoreFull(f"cannot write {self.path}: {error.strerror}") from error
+
+    def identity(self) -> Identity:
+        """Read the marker. Raises NotInitialised, WrongFormat, WrongNetwork, StoreCorrupt."""
+        try:
+            content = json.loads(self.marker.read_bytes())
+            version, network = content["format"], content["network"]
+            identity = Identity(network, content.get("genesis_time"), content.get("spacing"))
+        except FileNotFoundError as error:
+            raise NotInitialised(
+                f"there is no {self.network} data in {self.base}; run `ioex init`"
+            ) from error
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise StoreCorrupt(
+                f"{self.marker} is damaged; restore it, or move {self.path} away and start anew"
+            ) from error
+        if not _is_sound(version, identity):
+            raise StoreCorrupt(
+                f"{self.marker} is damaged; restore it, or move {self.path} away and start anew"
+            )
+        if version > FORMAT:
+            raise WrongFormat(
+                f"{self.path} was written by a newer ioex (format {version}); update this program"
+            )
+        if network != self.network:
+            raise WrongNetwork(f"{self.path} holds {network} data, not {self.network}")
+        return identity
+
+    def lock(self) -> None:
+        """Take the folder for this process. Raises StoreLocked, StoreFull."""
+        try:
+            handle = (self.path / "lock").open("a+")
+        except OSError as error:
+            raise StoreFull(f"cannot write {self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            handle.seek(0)
+            owner = handle.read().strip() or "unknown"
+            handle.close()
+            raise StoreLocked(
+                f"another ioex (process {owner}) is using {self.path}; stop it, or choose another --datadir"
+            ) from error
+        handle.truncate(0)
+        handle.write(f"{os.getpid()}\n")
+        handle.flush()
+        self._lock = handle
+
+    def unlock(self) -> None:
+        """Give the folder back."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def _is_sound(version: Any, identity: Identity) -> bool:
+    options = (identity.genesis_time, identity.spacing)
+    return (
+        type(version) is int
+        and version > 0
+        and isinstance(identity.network, str)
+        and all(option is None or (type(option) is int and option > 0) for option in options)
+    )
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file so that a crash leaves the old or the new one; mode 0600. Raises OSError."""
+    fresh = path.with_name(path.name + ".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as handle:
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
+    fresh.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -292,6 +292,7 @@ class Ledger(Generic[H, B, R]):
             raise UnknownBlock(f"{entry} cannot be final yet: a block on the way to it is not stored")
         fork = self._index.fork(self.head, entry)
         self._require_undo(fork)
+        self._index.keep_window_below(fork)
         self._choice.refresh(fork)
         changed = self._settle(fork, within=entry, extra={schema.META_FLOOR: entry.hash})
         if not self._index.is_best(entry):

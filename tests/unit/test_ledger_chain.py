@@ -1,19 +1,5 @@
 import pytest
-
-from ioex_chain.ledger.errors import (
-    BelowFloor,
-    KnownInvalid,
-    MutatedBlock,
-    NotOnHead,
-    NotYetValid,
-    UndoMissing,
-    UnknownBlock,
-    UnknownParent,
-)
-from ioex_chain.ledger.store import MemoryStore
-from ioex_chain.ledger.types import Status
-from ioex_chain.primitives.clock import FixedClock
-from tests.chaingen.toy import (
+from chaingen.toy import (
     BAD,
     FORBIDDEN,
     GENESIS,
@@ -30,6 +16,20 @@ from tests.chaingen.toy import (
     replay,
     state_rows,
 )
+
+from ioex_chain.ledger.errors import (
+    BelowFloor,
+    KnownInvalid,
+    MutatedBlock,
+    NotOnHead,
+    NotYetValid,
+    UndoMissing,
+    UnknownBlock,
+    UnknownParent,
+)
+from ioex_chain.ledger.store import MemoryStore
+from ioex_chain.ledger.types import Status
+from ioex_chain.primitives.clock import FixedClock
 
 
 def feed(ledger: ToyLedger, blocks: list[ToyBlock]) -> None:
@@ -240,7 +240,7 @@ def test_finalize_goes_to_a_lighter_branch(ledger, store):
 def test_finalize_refuses_what_it_cannot_reach(ledger):
     ours = grow(GENESIS.hash, 2, note=1)
     bad = block_on(GENESIS.hash, counter_body([(0, -101)]))
-    feed(ledger, ours + [bad])
+    feed(ledger, [*ours, bad])
     [headless] = grow(GENESIS.hash, 1, note=3)
     ledger.accept_header(headless.header)
     for block in (headless, block_on(headless.hash)):
@@ -362,6 +362,16 @@ def test_old_entries_load_from_disk_and_are_one_object(store):
     assert len(change.disconnected) == 31
     sound(ledger)
     assert ledger.reconsider(blocks[20].hash).head.hash == blocks[39].hash
+    sound(ledger)
+
+
+@pytest.mark.parametrize("leave", ["invalidate", "finalize"])
+def test_a_branch_below_the_window_is_found_when_the_head_falls_back(store, leave):
+    ledger = open_toy(store, window=1)
+    ours, theirs = grow(GENESIS.hash, 10, note=1), grow(GENESIS.hash, 3, note=2)
+    feed(ledger, theirs + ours)
+    change = ledger.invalidate(ours[0].hash) if leave == "invalidate" else ledger.finalize(theirs[0].hash)
+    assert change.head.hash == theirs[2].hash
     sound(ledger)
 
 

@@ -4,8 +4,9 @@ An owner is an output script together with what signs for it, so that a test say
 `ChainBuilder.spend` to spend, whatever the form is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Protocol
 
@@ -47,14 +48,18 @@ class KeyHash:
 
     private: bytes
 
-    @property
+    @cached_property
+    def public(self) -> bytes:
+        """The compressed public key."""
+        return public_key(self.private)
+
+    @cached_property
     def script(self) -> bytes:
-        return witness_script(0, hash160(public_key(self.private)))
+        return witness_script(0, hash160(self.public))
 
     def witness(self, context: SighashContext, index: int, hash_type: int) -> Witness:
-        public = public_key(self.private)
-        code = b"\x76\xa9\x14" + hash160(public) + b"\x88\xac"
-        return ecdsa(self.private, context, index, code, hash_type), public
+        code = b"\x76\xa9\x14" + self.script[2:] + b"\x88\xac"
+        return ecdsa(self.private, context, index, code, hash_type), self.public
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Taproot:
 
     private: bytes
 
-    @property
+    @cached_property
     def script(self) -> bytes:
         return witness_script(1, taproot_output_key(public_key(self.private)[1:]))
 
@@ -85,7 +90,7 @@ class ScriptHash:
     kind: str = "key"
     """key, keyhash or multisig."""
 
-    @property
+    @cached_property
     def witness_script(self) -> bytes:
         """The script that P2WSH hides."""
         keys = [public_key(private) for private in self.privates]
@@ -96,7 +101,7 @@ class ScriptHash:
             return head + b"\x76\xa9\x14" + hash160(keys[0]) + b"\x88\xac"
         return head + multisig_script(self.required, keys)
 
-    @property
+    @cached_property
     def script(self) -> bytes:
         return witness_script(0, sha256(self.witness_script).digest())
 
@@ -110,6 +115,65 @@ class ScriptHash:
         if self.kind == "keyhash":
             return signed[0], public_key(self.privates[0]), code
         return b"", *signed, code
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Any output script, spent with a witness that is given as it is: to spend wrongly on purpose."""
+
+    script: bytes
+    stack: Witness = ()
+
+    def witness(self, context: SighashContext, index: int, hash_type: int) -> Witness:
+        return self.stack
+
+
+@dataclass(frozen=True)
+class Altered:
+    """Another owner whose witness is changed after signing."""
+
+    owner: Owner
+    change: Callable[[Witness], Witness]
+
+    @cached_property
+    def script(self) -> bytes:
+        return self.owner.script
+
+    def witness(self, context: SighashContext, index: int, hash_type: int) -> Witness:
+        return self.change(self.owner.witness(context, index, hash_type))
+
+
+@dataclass(frozen=True)
+class Impostor:
+    """The output of one owner, signed for by another."""
+
+    of: Owner
+    signer: Owner
+
+    @cached_property
+    def script(self) -> bytes:
+        return self.of.script
+
+    def witness(self, context: SighashContext, index: int, hash_type: int) -> Witness:
+        return self.signer.witness(context, index, hash_type)
+
+
+@dataclass(frozen=True)
+class HiddenScript:
+    """P2WSH of any witness script; `key` signs once, and `head` and `tail` stand around the signature."""
+
+    witness_script: bytes
+    key: bytes
+    head: Witness = ()
+    tail: Witness = ()
+
+    @cached_property
+    def script(self) -> bytes:
+        return witness_script(0, sha256(self.witness_script).digest())
+
+    def witness(self, context: SighashContext, index: int, hash_type: int) -> Witness:
+        signature = ecdsa(self.key, context, index, self.witness_script, hash_type)
+        return *self.head, signature, *self.tail, self.witness_script
 
 
 def ecdsa(private: bytes, context: SighashContext, index: int, code: bytes, hash_type: int) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 from ioex_chain.rpc.context import CallContext
 from ioex_chain.rpc.envelope import Call, Refused, http_status, read_call, write_error, write_result
 from ioex_chain.rpc.errors import (
+    Code,
     DeadlineExceeded,
     ErrorTable,
     Flavour,
@@ -64,11 +65,17 @@ class Dispatcher:
         self._long_polls = asyncio.Semaphore(self.limits.long_polls)
         self._pool = ThreadPoolExecutor(self.limits.threads, thread_name_prefix="rpc")
         self._left_behind: set[asyncio.Future[Any]] = set()
+        self._polling: set[asyncio.Future[Any]] = set()
 
     @property
     def flavour(self) -> Flavour:
         """Whose conventions this port follows."""
         return self.errors.flavour
+
+    def end_long_polls(self) -> None:
+        """Answer those who wait for something to happen: the node is stopping."""
+        for work in self._polling:
+            work.cancel()
 
     def close(self) -> None:
         """Cancel what is still running. Threads end with the function that they are in."""
@@ -218,6 +225,9 @@ class Dispatcher:
     async def _within(self, entry: Method, arguments: dict[str, Any], left: float, stated: float) -> Any:
         """Await a call, but answer at its deadline even if it does not heed its cancellation."""
         work = self._begin(entry, arguments)
+        if stated > self.limits.request_seconds:
+            self._polling.add(work)
+            work.add_done_callback(self._polling.discard)
         try:
             done, _ = await asyncio.wait((work,), timeout=max(left, 0))
         except asyncio.CancelledError:  # the client has gone
@@ -227,7 +237,7 @@ class Dispatcher:
             self._leave(work, cancel=True)
             raise DeadlineExceeded(stated)
         if work.cancelled():
-            raise RpcError(-32603, "The call was cancelled because the node is stopping")
+            raise RpcError(Code.RESOURCE_UNAVAILABLE, "The call was cancelled because the node is stopping")
         return work.result()
 
     def _begin(self, entry: Method, arguments: dict[str, Any]) -> "asyncio.Future[Any]":

@@ -104,11 +104,15 @@ class RpcServer:
                 "Another program has this port, or the address is not this machine's; change the settings"
             ) from error
 
-    async def stop(self, grace_seconds: float = 2.0) -> None:
-        """Stop listening, end WebSockets, give requests under way `grace_seconds` to finish."""
+    async def stop(self, grace_seconds: float = 1.5) -> None:
+        """Stop listening, end WebSockets and long polls, give other requests `grace_seconds` to finish.
+
+        A call that does not heed its cancellation can take as long again.
+        """
         if self._listener is None or self._connections is None:
             return
         self._listener.close()
+        self._dispatcher.end_long_polls()
         for session in list(self._sessions):
             session.abort()
         self._connections.pre_shutdown()  # idle connections end now, the others after their answer

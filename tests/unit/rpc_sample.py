@@ -41,6 +41,7 @@ class SampleApi:
     def __init__(self) -> None:
         self.cancelled = asyncio.Event()
         self.finished_writes = 0
+        self.polls = 0
         self.release = threading.Event()
         self.go_on = asyncio.Event()
 
@@ -136,6 +137,7 @@ class SampleApi:
     @method("longpoll", group="slow", timeout=60.0)
     async def longpoll(self) -> str:
         """Wait for something to happen."""
+        self.polls += 1
         await self.go_on.wait()
         return "happened"
 

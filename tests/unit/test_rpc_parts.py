@@ -1,5 +1,6 @@
 """The small parts of the server on their own: table, signatures, credentials, origins, frames, budget."""
 
+import ast
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from rpc_sample import ROWS, BlockMissing, SampleApi, table
 
+from ioex_chain import rpc
 from ioex_chain.primitives.errors import UnexpectedEnd
 from ioex_chain.rpc.auth import Authenticator, CookieError, CookieFile, Credential
 from ioex_chain.rpc.budget import Budget, Hold
@@ -250,3 +252,36 @@ async def test_the_outbox_is_bounded_in_number_and_bytes() -> None:
     assert box.put(b"1")
     assert box.put(b"2")
     assert not box.put(b"3")
+
+
+GENERIC = [
+    "auth",
+    "budget",
+    "client",
+    "connection",
+    "context",
+    "dispatch",
+    "envelope",
+    "errors",
+    "frames",
+    "jsonio",
+    "limits",
+    "openrpc",
+    "origin",
+    "params",
+    "registry",
+    "server",
+    "subscriptions",
+    "websocket",
+]
+
+
+@pytest.mark.parametrize("module", GENERIC)
+def test_the_server_knows_no_chain(module: str) -> None:
+    """So that the second chain's port is served by the same code."""
+    tree = ast.parse((Path(rpc.__file__).parent / f"{module}.py").read_text())
+    names = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    own = {name.removeprefix("ioex_chain.") for name in names if name.startswith("ioex_chain")}
+    allowed = {f"rpc.{name}" for name in GENERIC}
+    assert {name for name in own if not name.startswith("primitives.")} <= allowed

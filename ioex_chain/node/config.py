@@ -64,7 +64,9 @@ class NodeConfig(BaseSettings):
     min_relay_fee: Annotated[int, Ge(0)] = Field(
         1000, description="least fee in units of 1e-8 IOEX per 1000 bytes"
     )
-    indexes: bool = Field(True, description="keep the address and transaction indexes")
+    indexes: bool | None = Field(
+        None, description="keep the address and transaction indexes; fixed at the first start, on by default"
+    )
     archive: bool = Field(False, description="keep all undo records")
     db_cache_mb: Annotated[int, Ge(4), Le(65_536)] = Field(48, description="megabytes of database cache")
     spacing: Annotated[int, Ge(1), Le(3600)] | None = Field(

@@ -28,6 +28,8 @@ class Identity:
     network: str
     genesis_time: int | None = None
     spacing: int | None = None
+    indexes: bool = True
+    """Whether the address and transaction indexes are kept; only a reindex changes it."""
 
 
 class DataDir:
@@ -83,19 +85,25 @@ class DataDir:
                 raise StoreCorrupt(
                     f"{self.marker} is missing beside a database; put it back, or move {self.path} away"
                 )
-            content = {"format": FORMAT, "network": identity.network}
-            options = {"genesis_time": identity.genesis_time, "spacing": identity.spacing}
-            content.update({name: value for name, value in options.items() if value is not None})
-            write_atomically(self.marker, (json.dumps(content, indent=2) + "\n").encode())
+            self.write_identity(identity)
         except OSError as error:
             raise StoreFull(f"cannot write {self.path}: {error.strerror}") from error
+
+    def write_identity(self, identity: Identity) -> None:
+        """Write the marker. Raises OSError."""
+        content = {"format": FORMAT, "network": identity.network, "indexes": identity.indexes}
+        options = {"genesis_time": identity.genesis_time, "spacing": identity.spacing}
+        content.update({name: value for name, value in options.items() if value is not None})
+        write_atomically(self.marker, (json.dumps(content, indent=2) + "\n").encode())
 
     def identity(self) -> Identity:
         """Read the marker. Raises NotInitialised, WrongFormat, WrongNetwork, StoreCorrupt."""
         try:
             content = json.loads(self.marker.read_bytes())
             version, network = content["format"], content["network"]
-            identity = Identity(network, content.get("genesis_time"), content.get("spacing"))
+            identity = Identity(
+                network, content.get("genesis_time"), content.get("spacing"), content["indexes"]
+            )
         except FileNotFoundError as error:
             raise NotInitialised(
                 f"there is no {self.network} data in {self.base}; run `ioex init`"
@@ -149,6 +157,7 @@ def _is_sound(version: Any, identity: Identity) -> bool:
         type(version) is int
         and version > 0
         and isinstance(identity.network, str)
+        and type(identity.indexes) is bool
         and all(option is None or (type(option) is int and option > 0) for option in options)
     )
 

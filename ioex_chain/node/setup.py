@@ -1,6 +1,6 @@
 """The first start: what a data directory is fixed to, and the spec that follows from it."""
 
-from ioex_chain.ledger.errors import WrongNetwork
+from ioex_chain.ledger.errors import WrongFormat, WrongNetwork
 from ioex_chain.node.clock import SystemClock
 from ioex_chain.node.config import NodeConfig
 from ioex_chain.node.datadir import DataDir, Identity
@@ -19,8 +19,15 @@ def prepare_datadir(config: NodeConfig, clock: Clock | None = None) -> tuple[Dat
         is_devnet = config.network == "devnet"
         started = (clock or SystemClock()).now() if is_devnet else None
         load_network(config.network, genesis_time=started, spacing=config.spacing)  # refuses before writing
-        datadir.create(Identity(config.network, started, config.spacing))
+        datadir.create(Identity(config.network, started, config.spacing, config.indexes is not False))
     identity = datadir.identity()
+    if config.indexes is not None and identity.indexes != config.indexes:
+        state = "with" if identity.indexes else "without"
+        wanted = "--indexes" if config.indexes else "--no-indexes"
+        raise WrongFormat(
+            f"{datadir.database} was built {state} address and transaction indexes; "
+            f"run `ioex db reindex {wanted}` to change that"
+        )
     if config.spacing is not None and identity.spacing != config.spacing:
         fixed = identity.spacing or load_network(config.network).pow.spacing
         if fixed != config.spacing:

@@ -1,0 +1,177 @@
+"""The running PoW chain: between the event loop and the worker thread that owns ledger and mempool."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ioex_chain import __version__
+from ioex_chain.ledger.errors import StoreError
+from ioex_chain.node import log
+from ioex_chain.node.datadir import DataDir
+from ioex_chain.node.worker import Worker
+from ioex_chain.pow.block import Block
+from ioex_chain.pow.fees import FeeEstimator
+from ioex_chain.pow.header import Header
+from ioex_chain.pow.mempool import Mempool
+from ioex_chain.pow.pool_events import PoolChange
+from ioex_chain.pow.tip import Tip
+from ioex_chain.pow.transaction import Transaction
+from ioex_chain.primitives.clock import Clock
+from ioex_chain.primitives.types import BlockHash, display
+from ioex_chain.rpc.pow_backend import NodeState, PowHeadChanged, PowLedger
+from ioex_chain.spec.model import NetworkSpec
+
+T = TypeVar("T")
+logger = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ChainParts:
+    """What a chain service is made of."""
+
+    spec: NetworkSpec
+    datadir: DataDir
+    ledger: PowLedger
+    mempool: Mempool
+    fees: FeeEstimator
+    clock: Clock
+    worker: Worker
+    indexes: bool
+    database_size: Callable[[], int]
+
+
+class ChainService:
+    """Implements `rpc.pow_backend.PowBackend`; listeners are called in the event loop, in order."""
+
+    def __init__(self, parts: ChainParts) -> None:
+        self.spec = parts.spec
+        self.ledger = parts.ledger
+        self.mempool = parts.mempool
+        self.fees = parts.fees
+        self.clock = parts.clock
+        self.indexes = parts.indexes
+        self._datadir = parts.datadir
+        self._worker = parts.worker
+        self._database_size = parts.database_size
+        self._started_at = parts.clock.now()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._changed = asyncio.Event()
+        self.stopping = asyncio.Event()
+        self.failure: StoreError | None = None
+        self.on_head: list[Callable[[PowHeadChanged], None]] = []
+        self.on_transaction: list[Callable[[Transaction], None]] = []
+
+    def start(self) -> None:
+        """Begin to follow the ledger; call it in the event loop."""
+        self._loop = asyncio.get_running_loop()
+        self.ledger.subscribe(self._head_moved)
+        self.mempool.subscribe(self._pool_moved)
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run `function` on the chain's worker thread. A failing disk stops the node."""
+        try:
+            return await self._worker.call(function)
+        except StoreError as error:
+            if self.failure is None:
+                self.failure = error
+                logger.error("the database failed; stopping", reason=str(error))  # noqa: TRY400 - no trace for users
+                self.stopping.set()
+            raise
+
+    async def submit_block(self, block: Block) -> PowHeadChanged | None:
+        """Accept a block as if a peer had sent it. Raises what Ledger.accept_block raises."""
+        return await self.call(lambda: self.ledger.accept_block(block))
+
+    async def submit_header(self, header: Header) -> None:
+        """Accept a header. Raises what Ledger.accept_header raises."""
+        await self.call(lambda: self.ledger.accept_header(header))
+
+    async def submit_transaction(self, tx: Transaction) -> None:
+        """Add to the mempool. Raises what Mempool.add raises."""
+        await self.call(lambda: self.mempool.add(tx, Tip.of(self.ledger)))
+
+    def _head_moved(self, event: PowHeadChanged) -> None:
+        """Follow on the worker thread, then tell the event loop."""
+        self.mempool.on_head(event, self.ledger)
+        self._tell(lambda: self._publish_head(event))
+
+    def _pool_moved(self, change: PoolChange) -> None:
+        if change.left is None:
+            self._tell(lambda: self._publish_transaction(change.entry.tx))
+
+    def _tell(self, function: Callable[[], None]) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function)
+
+    def _publish_head(self, event: PowHeadChanged) -> None:
+        head = event.head
+        if event.disconnected:
+            logger.warning(
+                "chain reorganised",
+                disconnected=len(event.disconnected),
+                connected=len(event.connected),
+                height=head.height,
+                hash=display(head.hash),
+            )
+        else:
+            logger.info("new head", height=head.height, hash=display(head.hash))
+        for branch in self.ledger.deep_branches()[:1]:
+            logger.warning(
+                "a better chain forks deeper than this node reorganises by itself; if it is right, run "
+                f"`ioex rpc acceptdeepreorg {display(branch.hash)}`",
+                height=branch.height,
+            )
+        self._wake()
+        for listener in tuple(self.on_head):
+            listener(event)
+
+    def _publish_transaction(self, tx: Transaction) -> None:
+        self._wake()
+        for listener in tuple(self.on_transaction):
+            listener(tx)
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def wait_for_template_change(self, head: BlockHash, mempool_version: int, timeout: float) -> None:
+        """Return on another head, on fees that had time to gather, or after `timeout` seconds."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        fees_from = loop.time() + min(30.0, self.spec.pow.spacing / 4)
+        while self.ledger.head.hash == head and not self.stopping.is_set():
+            now = loop.time()
+            if now >= deadline or (now >= fees_from and self.mempool.version != mempool_version):
+                return
+            until = fees_from if now < fees_from else deadline
+            changed = self._changed
+            try:
+                async with asyncio.timeout_at(min(until, deadline)):
+                    await changed.wait()
+            except TimeoutError:
+                continue
+
+    def state(self) -> NodeState:
+        """Tell how the node is."""
+        return NodeState(
+            version=__version__,
+            started_at=self._started_at,
+            datadir=str(self._datadir.path),
+            network=self.spec.name,
+            is_syncing=False,
+            warnings=tuple(
+                f"the branch {display(branch.hash)} is better but forks too deep; see acceptdeepreorg"
+                for branch in self.ledger.deep_branches()
+            ),
+            peers=0,
+        )
+
+    def database_size(self) -> int:
+        """Give the bytes of the database on disk."""
+        return self._database_size()
+
+    def request_stop(self) -> None:
+        """Ask the node to flush and exit."""
+        self.stopping.set()
+        self._wake()

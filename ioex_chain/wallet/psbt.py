@@ -26,6 +26,8 @@ MAX_SIZE = 20 * 1024 * 1024
 """Bytes: what fits through the RPC port's body limit."""
 _UNSIGNED_TX = b"\x00"
 _VERSION = b"\xfb"
+_MAX_DEPTH = 255
+"""BIP-32 writes a key's depth in one byte."""
 
 
 class In(IntEnum):
@@ -68,8 +70,8 @@ class KeyPath(NamedTuple):
     @classmethod
     def decode(cls, data: bytes) -> "KeyPath":
         """Read `encode`'s form. Raises InvalidPsbt."""
-        if len(data) < 4 or len(data) % 4:
-            raise InvalidPsbt("a key path is a fingerprint and whole indices of 4 bytes")
+        if len(data) < 4 or len(data) % 4 or len(data) > 4 * (1 + _MAX_DEPTH):
+            raise InvalidPsbt("a key path is a fingerprint and up to 255 indices of 4 bytes")
         return cls(
             data[:4], tuple(int.from_bytes(data[at : at + 4], "little") for at in range(4, len(data), 4))
         )

@@ -17,11 +17,17 @@ def _ripemd160_fallback(data: bytes) -> bytes:
 
 
 def _ripemd160_openssl(data: bytes) -> bytes:
-    return hashlib.new("ripemd160", data, usedforsecurity=False).digest()
+    hasher = _ripemd160_start.copy()  # looking the algorithm up by name costs more than the hash
+    hasher.update(data)
+    return hasher.digest()
 
 
 # OpenSSL 3 may be built without RIPEMD-160; where it has it, it is the faster of the two.
-ripemd160 = _ripemd160_openssl if "ripemd160" in hashlib.algorithms_available else _ripemd160_fallback
+if "ripemd160" in hashlib.algorithms_available:
+    _ripemd160_start = hashlib.new("ripemd160", usedforsecurity=False)
+    ripemd160 = _ripemd160_openssl
+else:
+    ripemd160 = _ripemd160_fallback
 
 
 def hash160(data: bytes) -> bytes:

@@ -63,7 +63,7 @@ class Mempool:
         self.verified = VerifiedCache() if verified is None else verified
         self.version = 0
         """Rises with every change."""
-        self._clock = clock
+        self.clock = clock
         self._observer = observer
         self._graph = PackageGraph()
         self._queue = EvictionQueue(self._graph)
@@ -208,7 +208,7 @@ class Mempool:
             fee,
             self.policy.policy_size(tx.size, checks),
             checks,
-            time=self._clock.now() if time is None else time,
+            time=self.clock.now() if time is None else time,
             height=tip.entry.height,
             spent_height=max(heights, default=-1),
             has_locks=relative or any(coin.is_coinbase for coin in coins),
@@ -279,7 +279,7 @@ class Mempool:
 
     def expire(self) -> None:
         """Drop what came longer than `policy.expiry` ago, with its descendants."""
-        oldest = self._clock.now() - self.policy.expiry
+        oldest = self.clock.now() - self.policy.expiry
         for entry in [entry for entry in self._graph if entry.time < oldest]:
             if self._graph.get(entry.txid) is entry:
                 self.remove(entry, Left.EXPIRED)

@@ -1,8 +1,9 @@
-"""A ledger in memory with a pool that follows it: the scene of the mempool's, template's and miner's tests."""
+"""A ledger in memory with a pool that follows it, for the tests of mempool, template and miner."""
 
 from typing import Any
 
 from ioex_chain.pow.block import Block
+from ioex_chain.pow.fees import FeeEstimator
 from ioex_chain.pow.machine import PowMachine
 from ioex_chain.pow.mempool import Mempool
 from ioex_chain.pow.packages import MempoolEntry
@@ -30,7 +31,10 @@ class PoolWorld:
         self.verified = VerifiedCache()
         machine = PowMachine(self.spec, verified=self.verified)
         self.ledger = open_ledger(self.chain, machine=machine)
-        self.pool = Mempool(self.spec, self.clock, policy=Policy(**policy), verified=self.verified)
+        self.fees = FeeEstimator()
+        self.pool = Mempool(
+            self.spec, self.clock, policy=Policy(**policy), verified=self.verified, observer=self.fees
+        )
         self.builder = TemplateBuilder(self.spec, self.ledger, self.pool, self.clock)
         self.changes: list[PoolChange] = []
         self.pool.subscribe(self.changes.append)
@@ -65,7 +69,7 @@ class PoolWorld:
         return self.chain.spend(sources, pays, fee=fee, **fields)
 
     def _source(self, outpoint: bytes) -> Funds:
-        output = self.chain._outputs[outpoint]  # type: ignore[index]  # noqa: SLF001
+        output = self.chain._outputs[outpoint]  # type: ignore[index]
         return Funds(outpoint, output.value, self.chain.owners[output.script])  # type: ignore[arg-type]
 
     def fan(self, count: int, owner: Owner | None = None) -> list[Funds]:

@@ -67,8 +67,10 @@ class PowBackend(Protocol):
         ...
 
     async def wait_for_template_change(self, head: BlockHash, mempool_version: int, timeout: float) -> None:
-        """Return when the head is no longer `head`, the mempool changed from `mempool_version` (after a
-        while in which fees gather), or `timeout` seconds are over.
+        """Return when a better template than that of `head` and `mempool_version` can be made.
+
+        That is at once on another head; with other fees after a while in which they gather; after
+        `timeout` seconds in any case.
         """
         ...
 

@@ -11,7 +11,7 @@ from ioex_chain.ledger import store as stores
 from ioex_chain.ledger.errors import StoreError
 from ioex_chain.ledger.verify import check as check_database
 from ioex_chain.ledger.verify import reindex as rebuild
-from ioex_chain.node.build import CODEC, open_ledger, open_store, undo_depth
+from ioex_chain.node.build import CODEC, open_ledger, open_store
 from ioex_chain.node.clock import SystemClock
 from ioex_chain.node.datadir import DataDir, Identity
 from ioex_chain.node.processes import verify_pool
@@ -47,7 +47,6 @@ def check(
         report = check_database(
             store,
             CODEC,
-            undo_depth=undo_depth(spec),
             check_block=machine.check_block if deep else None,
             progress=progress.step,
         )

@@ -82,7 +82,7 @@ class Ledger(Generic[H, B, R]):
         self._index: Index[H] = Index(store, codec.header, window)
         self._index.load(meta.head)
         self._choice = Choice(self._index, self._floor_entry(meta.floor), meta.approved, max_reorg_depth)
-        self._choice.undo_from = self._oldest_undo()
+        self._choice.undo_from = meta.undo_from
         kept = None if archive else undo_depth
         self._reorganiser = Reorganiser(store, self._index, machine, self._block_of, kept)
         self._genesis = self._index.require(header.hash)
@@ -93,10 +93,6 @@ class Ledger(Generic[H, B, R]):
         if entry is None:
             raise schema.damaged(schema.META_FLOOR, "names a block that is not known")
         return entry
-
-    def _oldest_undo(self) -> int:
-        first = next(self._store.scan(schema.UNDO), None)
-        return self.head.height + 1 if first is None else schema.split_tall_key(first[0])[0]
 
     # Reads: from any thread.
 

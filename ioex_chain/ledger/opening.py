@@ -21,6 +21,7 @@ class Meta:
     head: BlockHash
     floor: BlockHash
     sequence: int
+    undo_from: int
     approved: tuple[BlockHash, ...]
 
 
@@ -43,6 +44,7 @@ def initialise(
         schema.META_HEAD: hash_,
         schema.META_FLOOR: hash_,
         schema.META_SEQUENCE: schema.encode_sequence(2),
+        schema.META_UNDO: schema.encode_height(1),
         schema.META_APPROVED: b"",
         schema.body_key(hash_): block.encode(),
         schema.entry_key(0, hash_): record,
@@ -73,6 +75,7 @@ def read_meta(store: KeyValueStore, network_id: bytes, genesis: BlockHash) -> Me
         head=_hash(store, schema.META_HEAD),
         floor=_hash(store, schema.META_FLOOR),
         sequence=schema.decode_sequence(schema.META_SEQUENCE, _row(store, schema.META_SEQUENCE)),
+        undo_from=schema.decode_height(schema.META_UNDO, _row(store, schema.META_UNDO)),
         approved=tuple(schema.decode_hashes(schema.META_APPROVED, _row(store, schema.META_APPROVED))),
     )
 

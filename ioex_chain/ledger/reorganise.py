@@ -81,6 +81,7 @@ class Reorganiser(Generic[H, B, R]):
         new_head = connected[-1].entry if connected else fork
         self._rewrite_best(rows, disconnected, connected, new_head)
         kept_from = self._prune(rows, undo_from, new_head, connected)
+        rows[schema.META_UNDO] = schema.encode_height(kept_from)
         overlay.changes.update(rows)
         event = HeadChanged(tuple(disconnected), tuple(connected), new_head)
         return Step(overlay.changes, event, kept_from)

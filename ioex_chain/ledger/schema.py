@@ -12,6 +12,7 @@ key                    value
 ``Mhead``              32 bytes: hash of the best chain's last block; the state rows are its state
 ``Mfloor``             32 bytes: hash of the block that no reorganisation goes below
 ``Msequence``          uint64: the next number to give to a block that becomes connectable
+``Mundo``              uint32: undo records are kept from this height up to the head
 ``Mapproved``          n x 32 bytes: blocks whose branches may reorganise deeper than the limit
 ``Mrepaired``          empty: the files were repaired, so the state must be rebuilt before use
 ``B`` hash             a block as the chain encodes it
@@ -38,6 +39,7 @@ META_NETWORK = b"Mnetwork"
 META_HEAD = b"Mhead"
 META_FLOOR = b"Mfloor"
 META_SEQUENCE = b"Msequence"
+META_UNDO = b"Mundo"
 META_APPROVED = b"Mapproved"
 META_REPAIRED = b"Mrepaired"
 

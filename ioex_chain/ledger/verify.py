@@ -47,13 +47,11 @@ def check(
     store: Readable,
     codec: Codec[H, B],
     *,
-    undo_depth: int,
     check_block: Callable[[B], None] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Read and decode every row, and see that they agree with each other.
 
-    `undo_depth` is how many undo records there must be below the head (fewer where the chain is shorter).
     With `check_block` (a chain's own) every body is also checked against its header. Never raises for
     damage: it is in the report.
     """
@@ -63,7 +61,7 @@ def check(
         checker.entries,
         checker.heights,
         checker.best_chain,
-        lambda: checker.undo_records(undo_depth),
+        checker.undo_records,
         lambda: checker.bodies(check_block),
         checker.state,
     ]
@@ -101,6 +99,7 @@ class _Checker(Generic[H, B]):
             schema.META_HEAD,
             schema.META_FLOOR,
             schema.META_SEQUENCE,
+            schema.META_UNDO,
             schema.META_APPROVED,
         ):
             if key not in present:
@@ -162,7 +161,7 @@ class _Checker(Generic[H, B]):
         if height and self.codec.header(header_bytes).parent_hash != parent:
             self.report.note(key, "does not stand on the row before it")
 
-    def undo_records(self, depth: int) -> None:
+    def undo_records(self) -> None:
         found = set()
         for key, value in self.rows("undo records", schema.UNDO):
             height, hash_ = schema.split_tall_key(key)
@@ -173,7 +172,8 @@ class _Checker(Generic[H, B]):
             except DecodeError as error:
                 self.report.note(key, f"cannot be read: {error}")
             found.add(height)
-        for height in range(max(1, len(self.best) - depth), len(self.best)):
+        kept_from = schema.decode_height(schema.META_UNDO, self.store.get(schema.META_UNDO) or b"")
+        for height in range(kept_from, len(self.best)):
             if height not in found:
                 self.report.note(schema.undo_key(height, self.best[height]), "is missing")
 

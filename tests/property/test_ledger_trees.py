@@ -243,7 +243,7 @@ class Trees(RuleBasedStateMachine):
 
     @invariant()
     def database_is_sound(self) -> None:
-        assert check(self.store, CODEC, undo_depth=1000).problems == []
+        assert check(self.store, CODEC).problems == []
 
     def teardown(self) -> None:
         if not hasattr(self, "ledger"):

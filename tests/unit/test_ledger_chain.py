@@ -358,6 +358,7 @@ def test_old_entries_load_from_disk_and_are_one_object(store):
     while walked.parent is not None:
         walked = walked.parent
     assert walked.height == 0
+    assert len(ledger._index.in_memory()) == len(ledger._index._children) == 6
     change = ledger.invalidate(blocks[9].hash)
     assert len(change.disconnected) == 31
     sound(ledger)

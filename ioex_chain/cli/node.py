@@ -1,0 +1,115 @@
+"""`ioex node` and `ioex devnet`: run a node in the foreground."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from rich.table import Table
+
+from ioex_chain.cli.options import Session, command, err, out
+from ioex_chain.node import log
+from ioex_chain.node.app import Running, run_node
+from ioex_chain.primitives.types import COIN
+from ioex_chain.spec.load import load_network
+from ioex_chain.spec.model import NetworkSpec
+
+DEV_MNEMONIC = "test test test test test test test test test test test junk"
+"""Published: it owns the devnet's genesis outputs, and nothing that has a value."""
+RUN_SETTINGS = (
+    "log_level",
+    "log_format",
+    "rpc_host",
+    "rpc_hosts",
+    "rpc_origins",
+    "rpc_require_auth",
+    "mine",
+    "mine_to",
+    "mine_processes",
+    "verify_processes",
+    "mempool_mb",
+    "min_relay_fee",
+    "indexes",
+    "archive",
+    "db_cache_mb",
+)
+
+
+@command(*RUN_SETTINGS)
+def node(session: Session) -> None:
+    """Run a node until it is stopped (Ctrl-C, SIGTERM, `ioex stop`)."""
+    _run(session, lambda running: _announce(session, running))
+
+
+@command(*RUN_SETTINGS, "spacing")
+def devnet(session: Session) -> None:
+    """Run a development network: one node that mines a block every few seconds, with funded accounts.
+
+    It keeps its chain between starts (in ~/.ioex/devnet); choose another --datadir for a fresh one.
+    """
+    changes: dict[str, Any] = {"network": "devnet"}
+    if session.effective.origins["mine"] == "default":
+        changes["mine"] = True
+    if session.config.mine_to is None:
+        changes["mine_to"] = _accounts(load_network("devnet"))[0]["address"]
+    config = session.config.model_copy(update=changes)
+    session = replace(session, effective=replace(session.effective, config=config))
+    _run(session, lambda running: _show_devnet(session, running))
+
+
+def _accounts(spec: NetworkSpec) -> list[dict[str, Any]]:
+    """Give the devnet's funded accounts: address, key path and IOEX that are free from the start."""
+    found: dict[str, dict[str, Any]] = {}
+    for allocation in spec.token.allocations:
+        if allocation.key_path and not allocation.unlock_time:
+            row = {"address": allocation.beneficiary, "key_path": allocation.key_path, "ioex": 0}
+            found.setdefault(allocation.beneficiary, row)["ioex"] += allocation.amount // COIN
+    return list(found.values())
+
+
+def _run(session: Session, on_ready: Callable[[Running], None]) -> None:
+    config = session.config
+    log.configure(config.log_level, config.log_format, color=err.is_terminal and not err.no_color)
+    asyncio.run(run_node(config, on_ready))
+
+
+def _announce(session: Session, running: Running) -> None:
+    if session.as_json:
+        session.show({"network": running.service.spec.name, "rpc": running.rpc_url})
+        sys.stdout.flush()
+
+
+def _show_devnet(session: Session, running: Running) -> None:
+    spec = running.service.spec
+    accounts = _accounts(spec)
+    facts = {
+        "network": "devnet",
+        "rpc": running.rpc_url,
+        "datadir": str(session.datadir.path),
+        "spacing": spec.pow.spacing,
+        "mnemonic": DEV_MNEMONIC,
+        "mines_to": session.config.mine_to if session.config.mine else None,
+        "accounts": accounts,
+    }
+
+    def text() -> None:
+        table = Table("funded account", "key path", "IOEX", box=None, pad_edge=False)
+        for row in accounts:
+            table.add_row(row["address"], row["key_path"], f"{row['ioex']:,}")
+        out.print(f"[bold]ioeX devnet[/] at height {running.service.ledger.head.height}", highlight=False)
+        out.print(f"JSON-RPC    {running.rpc_url}   (WebSocket on the same port)", highlight=False)
+        out.print(f"data        {session.datadir.path}", highlight=False, soft_wrap=True)
+        out.print(
+            f"blocks      one every {spec.pow.spacing} s, {'mined here' if session.config.mine else 'not mined here'}"
+        )
+        out.print(
+            f"mnemonic    {DEV_MNEMONIC}   (published; never use it elsewhere)",
+            highlight=False,
+            soft_wrap=True,
+        )
+        out.print(table)
+        out.print("Try: ioex status --network devnet      Stop: Ctrl-C", highlight=False)
+
+    session.show(facts, text)
+    sys.stdout.flush()

@@ -1,0 +1,103 @@
+"""`ioex status`, `ioex wait-sync`, `ioex stop`: ask a running node."""
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+
+from ioex_chain.cli.options import Session, command, fail, out
+from ioex_chain.rpc.client import RpcClientError, RpcUnreachable
+
+
+@command()
+def status(session: Session) -> None:
+    """Show what the node is doing. Exits 3 when none answers."""
+    state, mining = asyncio.run(_ask(session))
+
+    def text() -> None:
+        out.print(
+            f"ioex {state['version']}  {state['network']}  up {_span(state['uptime'])}", highlight=False
+        )
+        out.print(f"height      {state['height']}  {state['bestblockhash']}", highlight=False, soft_wrap=True)
+        out.print(f"difficulty  {state['difficulty']}", highlight=False)
+        out.print(f"hash rate   {float(mining['networkhashps']):,.0f} H/s on the network", highlight=False)
+        out.print(f"mempool     {state['mempool']} transactions", highlight=False)
+        out.print(f"peers       {state['connections']}", highlight=False)
+        out.print(f"syncing     {'yes' if state['syncing'] else 'no'}", highlight=False)
+        for warning in state["warnings"]:
+            out.print(f"[yellow]warning:[/] {warning}", highlight=False, soft_wrap=True)
+
+    session.show({**state, "networkhashps": mining["networkhashps"]}, text)
+
+
+async def _ask(session: Session) -> tuple[dict[str, Any], dict[str, Any]]:
+    async with session.client() as client:
+        state, mining = await client.batch([("getnodestate", []), ("getmininginfo", [])])
+    for answer in (state, mining):
+        if isinstance(answer, Exception):
+            raise answer
+    return state, mining
+
+
+def _span(seconds: int) -> str:
+    days, rest = divmod(int(seconds), 86_400)
+    hours, rest = divmod(rest, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = [(days, "d"), (hours, "h"), (minutes, "m"), (rest, "s")]
+    shown = [f"{number}{unit}" for number, unit in parts if number]
+    return " ".join(shown[:2]) or "0s"
+
+
+@command()
+def wait_sync(
+    session: Session,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait at most; 0 waits for ever.", min=0)] = 0,
+    height: Annotated[int, typer.Option(help="Wait for this height too.", min=0)] = 0,
+) -> None:
+    """Return when the node answers and is synced (and at --height); exit 1 when that takes too long."""
+    state = asyncio.run(_wait(session, timeout or None, height))
+    if state is None:
+        fail(f"not synced within {timeout:g} s", as_json=session.as_json)
+        return
+    session.show(
+        {"height": state["height"], "bestblockhash": state["bestblockhash"]},
+        lambda: out.print(f"synced at height {state['height']}", highlight=False),
+    )
+
+
+async def _wait(session: Session, timeout: float | None, height: int) -> dict[str, Any] | None:
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                state = await _state(session)
+                if state and not state["syncing"] and state["height"] >= height:
+                    return state
+                await asyncio.sleep(0.5)
+    except TimeoutError:
+        return None
+
+
+async def _state(session: Session) -> dict[str, Any] | None:
+    try:
+        async with session.client() as client:
+            found: dict[str, Any] = await client.call("getnodestate")
+            return found
+    except RpcUnreachable:
+        return None
+
+
+@command()
+def stop(session: Session) -> None:
+    """Ask the node to flush and exit."""
+    asyncio.run(_stop(session))
+    session.show({"stopping": True}, lambda: out.print("the node is stopping"))
+
+
+async def _stop(session: Session) -> None:
+    async with session.client() as client:
+        try:
+            await client.call("stop")
+        except RpcUnreachable:
+            raise
+        except RpcClientError as error:
+            fail(str(error), as_json=session.as_json)

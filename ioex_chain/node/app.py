@@ -1,0 +1,159 @@
+"""The running node: starts its parts, waits for the word to stop, and leaves everything flushed."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ioex_chain.ledger.errors import StoreError
+from ioex_chain.node import log
+from ioex_chain.node.build import Chain, open_chain
+from ioex_chain.node.chain_service import ChainParts, ChainService
+from ioex_chain.node.config import NodeConfig
+from ioex_chain.node.datadir import write_atomically
+from ioex_chain.node.mining import LocalMiner
+from ioex_chain.node.processes import warm
+from ioex_chain.node.rpc_port import RpcPort
+from ioex_chain.node.worker import Worker
+from ioex_chain.pow.fees import FeeEstimator, FeeFileDamaged
+from ioex_chain.pow.mempool import Mempool
+from ioex_chain.pow.policy import Policy
+from ioex_chain.pow.pool_file import PoolFileUnreadable, decode_pool, encode_pool, restore
+from ioex_chain.pow.tip import Tip
+from ioex_chain.primitives.types import display
+
+logger = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a node that is up can be told apart by: handed to `on_ready`."""
+
+    service: ChainService
+    rpc_url: str
+    miner: LocalMiner | None
+
+
+async def run_node(config: NodeConfig, on_ready: Callable[[Running], None] | None = None) -> None:
+    """Run a node until SIGINT, SIGTERM, the `stop` method or a failing disk.
+
+    Raises IoexError for what keeps it from starting, and StoreError when the disk failed on the way.
+    """
+    with open_chain(config) as chain:
+        worker = Worker("chain")
+        try:
+            await _serve(config, chain, worker, on_ready)
+        finally:
+            worker.close()
+
+
+async def _serve(
+    config: NodeConfig, chain: Chain, worker: Worker, on_ready: Callable[[Running], None] | None
+) -> None:
+    service = make_service(config, chain, worker)
+    warm(chain.workers)
+    await service.call(lambda: _load_pool(service, chain))
+    service.start()
+    _stop_on_signals(service)
+    port = RpcPort(config, service, chain.datadir)
+    await port.start()
+    miner = LocalMiner(config, service) if config.mine else None
+    logger.info(
+        "node is up",
+        network=chain.spec.name,
+        height=chain.ledger.head.height,
+        hash=display(chain.ledger.head.hash),
+        rpc=port.url,
+    )
+    if on_ready is not None:
+        on_ready(Running(service, port.url, miner))
+    mining = asyncio.create_task(miner.run()) if miner else None
+    try:
+        await _until_stopped(service, mining)
+    finally:
+        logger.info("stopping")
+        if mining is not None:
+            mining.cancel()
+            await asyncio.gather(mining, return_exceptions=True)
+        await port.stop()
+        if service.failure is None:
+            await service.call(lambda: _save_pool(service, chain))
+    if service.failure is not None:
+        raise service.failure
+
+
+async def _until_stopped(service: ChainService, mining: "asyncio.Task[None] | None") -> None:
+    stopping = asyncio.create_task(service.stopping.wait())
+    waiting = {stopping, *({mining} if mining else ())}
+    done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    for task in done - {stopping}:
+        task.result()
+
+
+def make_service(config: NodeConfig, chain: Chain, worker: Worker) -> ChainService:
+    """Put mempool, fee estimator and service on an open chain."""
+    fees = _load_fees(chain)
+    policy = Policy(min_relay_rate=config.min_relay_fee, max_usage=config.mempool_mb * 1_000_000)
+    mempool = Mempool(chain.spec, chain.clock, policy=policy, verified=chain.verified, observer=fees)
+    return ChainService(
+        ChainParts(
+            spec=chain.spec,
+            datadir=chain.datadir,
+            ledger=chain.ledger,
+            mempool=mempool,
+            fees=fees,
+            clock=chain.clock,
+            worker=worker,
+            indexes=chain.datadir.identity().indexes,
+            database_size=chain.store.size,
+        )
+    )
+
+
+def _stop_on_signals(service: ChainService) -> None:
+    loop = asyncio.get_running_loop()
+
+    def first(number: signal.Signals) -> None:
+        logger.info("stopping; a second signal forces", signal=number.name)
+        loop.remove_signal_handler(number)
+        service.request_stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, first, number)
+
+
+def _load_pool(service: ChainService, chain: Chain) -> None:
+    path = chain.datadir.mempool
+    try:
+        kept = decode_pool(path.read_bytes(), chain.spec.pow.max_block_size)
+    except FileNotFoundError:
+        return
+    except (OSError, PoolFileUnreadable) as error:
+        logger.warning(
+            "the kept mempool cannot be read; starting with an empty one", file=str(path), reason=str(error)
+        )
+        return
+    done = restore(service.mempool, kept, Tip.of(chain.ledger))
+    logger.info("mempool restored", kept=done.kept, refused=done.refused, damaged=done.damaged)
+
+
+def _load_fees(chain: Chain) -> FeeEstimator:
+    path = chain.datadir.fees
+    try:
+        return FeeEstimator.decode(path.read_bytes())
+    except FileNotFoundError:
+        return FeeEstimator()
+    except (OSError, FeeFileDamaged) as error:
+        logger.warning(
+            "the kept fee estimates cannot be read; starting anew", file=str(path), reason=str(error)
+        )
+        return FeeEstimator()
+
+
+def _save_pool(service: ChainService, chain: Chain) -> None:
+    try:
+        write_atomically(chain.datadir.mempool, encode_pool(service.mempool))
+        write_atomically(chain.datadir.fees, service.fees.encode())
+    except OSError as error:
+        raise StoreError(f"cannot write into {chain.datadir.path}: {error.strerror}") from error

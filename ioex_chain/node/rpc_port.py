@@ -1,0 +1,70 @@
+"""The PoW chain's RPC port of a running node: methods, authentication, limits, pushes."""
+
+from ioex_chain.crypto.address import address_to_script
+from ioex_chain.node.chain_service import ChainService
+from ioex_chain.node.config import NodeConfig
+from ioex_chain.node.datadir import DataDir
+from ioex_chain.rpc.auth import Authenticator, CookieFile, Credential
+from ioex_chain.rpc.dispatch import Dispatcher
+from ioex_chain.rpc.limits import MIB, Limits
+from ioex_chain.rpc.origin import OriginPolicy
+from ioex_chain.rpc.pow.table import PowPort, pow_port
+from ioex_chain.rpc.server import RpcServer, ServerConfig
+
+BODY_BYTES = 20 * MIB
+"""An 8-MB block in hex must fit."""
+HEADERS = {"X-Long-Polling": "/"}
+
+
+class RpcPort:
+    """Serves the PoW methods. `start` and `stop` are awaited by the node."""
+
+    def __init__(self, config: NodeConfig, service: ChainService, datadir: DataDir) -> None:
+        self._config = config
+        self._cookie = CookieFile(datadir.cookie)
+        self._service = service
+        self._server: RpcServer | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return self._server.url if self._server else ""
+
+    async def start(self) -> None:
+        """Write the cookie and listen. Raises PortTaken, CookieError, InvalidAddress."""
+        config, spec = self._config, self._service.spec
+        payout = address_to_script(spec.pow.address_prefix, config.mine_to) if config.mine_to else None
+        port = pow_port(self._service, payout_script=payout)
+        dispatcher = Dispatcher(
+            port.table,
+            errors=port.errors,
+            limits=Limits(body_bytes=BODY_BYTES),
+            reads_need_auth=config.rpc_require_auth,
+        )
+        server_config = ServerConfig(
+            host=config.rpc_host,
+            port=spec.pow.rpc_port if config.rpc_port is None else config.rpc_port,
+            policy=OriginPolicy(frozenset(config.rpc_hosts), frozenset(config.rpc_origins)),
+            headers=HEADERS,
+        )
+        self._server = RpcServer(dispatcher, server_config, self._authenticator(), port.subscriptions)
+        await self._server.start()
+        self._follow(port)
+
+    def _authenticator(self) -> Authenticator:
+        credentials = [self._cookie.create()]
+        if self._config.rpc_user is not None and self._config.rpc_password is not None:
+            credentials.append(
+                Credential(self._config.rpc_user, self._config.rpc_password.get_secret_value())
+            )
+        return Authenticator(credentials)
+
+    def _follow(self, port: PowPort) -> None:
+        self._service.on_head.append(port.publisher.head_changed)
+        self._service.on_transaction.append(port.publisher.transaction_added)
+
+    async def stop(self) -> None:
+        """Close every connection and remove the cookie."""
+        if self._server is not None:
+            await self._server.stop()
+        self._cookie.remove()

@@ -11,9 +11,10 @@ from functools import cache
 from typing import Self
 
 from bip32 import BIP32, HARDENED_INDEX, base58
+from coincurve import PrivateKey
 from mnemonic import Mnemonic
 
-from ioex_chain.crypto.address import witness_script
+from ioex_chain.crypto.address import account_of, witness_script
 from ioex_chain.crypto.hashes import hash160
 from ioex_chain.crypto.secp256k1 import taproot_output_key
 from ioex_chain.spec.model import NetworkSpec
@@ -200,6 +201,11 @@ class MasterKey:
 
     def __reduce__(self) -> str:
         raise TypeError("a master key is not pickled or copied")
+
+
+def dpos_address(private: bytes) -> bytes:
+    """Give the 20-byte DPoS address of a private key."""
+    return account_of(PrivateKey(private).public_key.format(compressed=False))
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,28 +223,30 @@ class Psbt:
         return spent - sum(output.value for output in self.transaction.outputs)
 
 
+_FACTS = frozenset({In.PREVIOUS_TX, In.PREVIOUS_OUT, In.SIGHASH, In.WITNESS_SCRIPT})
+"""What two PSBTs of one transaction may not contradict each other in; of the rest the first counts."""
+
+
 def combine(psbts: Iterable[Psbt]) -> Psbt:
     """Merge what several signers added to one PSBT: BIP-174's Combiner.
 
-    Raises PsbtMismatch if they are not of one transaction, or if two state different values under one key.
+    Raises PsbtMismatch if they are not of one transaction, or contradict each other about an input.
     """
     first, *others = psbts
     result = Psbt.decode(first.encode())
     for other in others:
         if other.transaction.txid != result.transaction.txid:
             raise PsbtMismatch("the PSBTs are of different transactions")
-        _merge(result.globals, other.globals)
-        for mine, theirs in zip(result.inputs, other.inputs, strict=True):
-            _merge(mine.pairs, theirs.pairs)
+        result.globals = {**other.globals, **result.globals}
+        for index, (mine, theirs) in enumerate(zip(result.inputs, other.inputs, strict=True)):
+            for kind in _FACTS:
+                stated = mine.get(kind), theirs.get(kind)
+                if None not in stated and stated[0] != stated[1]:
+                    raise PsbtMismatch(f"input {index}: the PSBTs state different values for {kind.name}")
+            mine.pairs = {**theirs.pairs, **mine.pairs}
         for our_output, their_output in zip(result.outputs, other.outputs, strict=True):
-            _merge(our_output.pairs, their_output.pairs)
+            our_output.pairs = {**their_output.pairs, **our_output.pairs}
     return result
-
-
-def _merge(into: Pairs, more: Mapping[bytes, bytes]) -> None:
-    for key, value in more.items():
-        if into.setdefault(key, value) != value and key[0] not in (In.PARTIAL_SIG, In.TAP_KEY_SIG):
-            raise PsbtMismatch(f"the PSBTs state different values under key {key.hex()}")
 
 
 def _encode_map(pairs: Mapping[bytes, bytes]) -> bytes:

@@ -307,13 +307,12 @@ class UtxoWallet:
 
     # --- history -----------------------------------------------------------------------------------------
 
-    def history(self) -> list[Transfer]:
-        """Give the wallet's transactions, unconfirmed first, then from the newest block down."""
+    def history(self, count: int | None = None) -> list[Transfer]:
+        """Give the newest `count` transactions, unconfirmed first, then from the newest block down."""
         tip = self.chain.tip().height
         heights = {item.txid: item.height for item in self._activity()}
-        found = [self._transfer(txid, height, tip) for txid, height in heights.items()]
-        found.sort(key=lambda item: (item.height is not None, -(item.height or 0), item.txid))
-        return found
+        order = sorted(heights.items(), key=lambda row: (row[1] is not None, -(row[1] or 0), row[0]))
+        return [self._transfer(txid, height, tip) for txid, height in order[:count]]
 
     def _activity(self) -> Sequence[Activity]:
         return self.chain.activity([own.script for own in self.book])

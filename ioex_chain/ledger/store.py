@@ -28,6 +28,10 @@ _DISK_REFUSES = (
 )
 _Fault = (plyvel.Error, OSError, RuntimeError)  # RuntimeError: closed
 
+_open_here: set[Path] = set()
+"""Databases that this process has open. LevelDB's lock is a POSIX one: a second attempt of the process that
+holds it would fail, but closing that attempt's file would also let the lock go."""
+
 
 class LevelStore:
     """A LevelDB database in the folder `path`, which it makes if `create`.
@@ -43,6 +47,9 @@ class LevelStore:
     ) -> None:
         self.path = path
         _look_before_opening(path, create)
+        self._place = path.resolve()
+        if self._place in _open_here:
+            raise StoreLocked(f"this process uses {path} already")
         try:
             self._db: Any = plyvel.DB(
                 str(path),
@@ -54,6 +61,7 @@ class LevelStore:
             )
         except _Fault as error:
             raise _typed(error, path) from error
+        _open_here.add(self._place)
         self._failed: StoreError | None = None
         self._read: Callable[[bytes], bytes | None] = partial(self._db.get, verify_checksums=True)
 
@@ -89,7 +97,10 @@ class LevelStore:
     def snapshot(self) -> "_LevelSnapshot":
         """Give a view that later writes do not change; close it, or the files it pins stay."""
         self._refuse_after_failure()
-        return _LevelSnapshot(self._db.snapshot(), self.path)
+        try:
+            return _LevelSnapshot(self._db.snapshot(), self.path)
+        except _Fault as error:
+            raise _typed(error, self.path) from error
 
     def compact(self) -> None:
         """Rewrite the files without what was overwritten; takes minutes on a large database."""
@@ -106,6 +117,7 @@ class LevelStore:
     def close(self) -> None:
         """Flush and release; closing twice is fine."""
         self._db.close()
+        _open_here.discard(self._place)
 
     def _refuse_after_failure(self) -> None:
         if self._failed is not None:
@@ -233,11 +245,17 @@ def _look_before_opening(path: Path, create: bool) -> None:
 def _pairs(
     source: Any, path: Path, prefix: bytes, start: bytes, reverse: bool
 ) -> Iterator[tuple[bytes, bytes]]:
+    first = max(prefix, start)
+    # plyvel skips a key that equals `start` when it goes backwards and the range holds no other
+    lower = None if reverse else first
     try:
         with source.iterator(
-            start=max(prefix, start), stop=_after(prefix), reverse=reverse, verify_checksums=True
+            start=lower, stop=_after(prefix), reverse=reverse, verify_checksums=True
         ) as rows:
-            yield from rows
+            for pair in rows:
+                if reverse and pair[0] < first:
+                    return
+                yield pair
     except _Fault as error:
         raise _typed(error, path) from error
 

@@ -23,11 +23,12 @@ from ioex_chain.rpc.pow_errors import pow_error_table, reason_of, transaction_re
 _NAMES = """
 getblockchaininfo getblockcount getbestblockhash getblockhash getblockheader getblock getchaintips
 getdifficulty getrawtransaction decoderawtransaction decodescript sendrawtransaction testmempoolaccept
-getrawmempool getmempoolinfo getmempoolentry getmempoolancestors getmempooldescendants gettxout gettxoutsetinfo
-gettxoutproof verifytxoutproof validateaddress estimatesmartfee getmininginfo getnetworkhashps getblocktemplate submitblock submitheader
-createauxblock submitauxblock generatetoaddress generateblock invalidateblock reconsiderblock help uptime
-stop getnodestate listunspent getreceivedbyaddress getblockbyheight listsinceblock rpc.discover
-getaddresshistory acceptdeepreorg subscribe unsubscribe
+getrawmempool getmempoolinfo getmempoolentry getmempoolancestors getmempooldescendants gettxout
+gettxoutsetinfo gettxoutproof verifytxoutproof validateaddress estimatesmartfee getmininginfo
+getnetworkhashps getblocktemplate submitblock submitheader createauxblock submitauxblock
+generatetoaddress generateblock invalidateblock reconsiderblock help uptime stop getnodestate listunspent
+getreceivedbyaddress getblockbyheight listsinceblock rpc.discover getaddresshistory acceptdeepreorg
+subscribe unsubscribe
 """
 ASKED_FOR = _NAMES.split()
 CHANGES_THE_NODE = {

@@ -30,6 +30,8 @@ from ioex_chain.spec.model import NetworkSpec
 
 NATIVE_VERSION = 0x2000_0000
 """Version of a native header: bit 8 (AuxPoW) clear; all other bits are free for version rolling."""
+EXTRA_NONCE_SIZE = 9
+"""Bytes of a coinbase script that the extra nonce takes: a push of 8."""
 _CHECK_SCRIPT = b"\x6a"
 """Where a template that is only checked pays: nowhere."""
 _MAX_REBUILDS = 10
@@ -110,7 +112,9 @@ class Job:
         """Give the coinbase with an extra nonce (8 bytes) at the end of its script."""
         item = self.base.inputs[0]
         script = item.script + b"\x08" + extra_nonce.to_bytes(8, "little")
-        return Transaction.build(self.base.version, [item._replace(script=script)], self.base.outputs)
+        return Transaction.build(
+            self.base.version, [item._replace(script=script)], self.base.outputs, self.base.lock_time
+        )
 
     def header(
         self, extra_nonce: int, *, time: int | None = None, version: int = NATIVE_VERSION, nonce: int = 0

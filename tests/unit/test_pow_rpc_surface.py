@@ -1,5 +1,7 @@
 """The port as a whole: every method is there and described; control methods; errors; subscriptions."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -60,6 +62,13 @@ async def test_reading_methods_are_open_and_writing_ones_are_not() -> None:
         with pytest.raises(RpcRefused) as caught:
             await w.call(name, "\x00", *["\x00"] * 30, authorized=False)
         assert (caught.value.code == 4100) is (name in CHANGES_THE_NODE), name
+
+
+def test_the_page_on_rpc_names_every_method_and_topic() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "rpc.md").read_text()
+    words = set(re.findall(r"[a-z0-9.]+", page))
+    topics = {topic.name for topic in World().port.subscriptions.topics()}
+    assert {*ASKED_FOR, *topics} <= words
 
 
 async def every_answer(w: World) -> dict[str, Any]:

@@ -84,9 +84,6 @@ class Supply(RuleBasedStateMachine):
         blocks = self.chain.branch(self.world.tip)
         spends = [tx for block in blocks for tx in block.transactions[1:]]
         return [self.chain.genesis.transactions[0], *spends]
-            self.chain.genesis.transactions[0],
-            *(tx for block in blocks for tx in block.transactions[1:]),
-        ]
 
     def _payees(self, tx: Transaction) -> list[int]:
         return [n for n, output in enumerate(tx.outputs) if output.script in self.chain.owners]

@@ -1,6 +1,6 @@
 """`python -m ioex_chain`."""
 
-from ioex_chain.cli.main import main
+from ioex_chain.cli.entry import main
 
 if __name__ == "__main__":
     main()

@@ -128,7 +128,7 @@ def reindex(session: Session) -> None:
     old.close()
     new.close()
     if workers is not None:
-        workers.shutdown(wait=False, cancel_futures=True)
+        workers.shutdown(cancel_futures=True)
     _swap(datadir, identity, indexes=indexes)
     session.show(
         {"height": height, "head": head, "indexes": indexes},

@@ -12,8 +12,8 @@ app = typer.Typer(
     name="ioex",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="ioeX: a PoW public chain and, later, a DPoS consortium chain with the bridge between them.",
-    epilog="Settings: flag > IOEX_* variable > ioex.toml > default. `ioex config show --effective` shows them.",
+    help="ioeX: run a node of the PoW public chain, mine, hold and move coins.",
+    epilog="Settings: flag, IOEX_* variable, ioex.toml, default; see `ioex config show --effective`.",
 )
 
 app.command("init", rich_help_panel="Node")(config.init)
@@ -37,12 +37,3 @@ app.add_typer(config.app, name="config", rich_help_panel="Settings")
 def version(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Print the program's version."""
     print(json.dumps({"version": __version__}) if as_json else f"ioex {__version__}")
-
-
-def main() -> None:
-    """Run the command line."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

@@ -100,9 +100,8 @@ def _show_devnet(session: Session, running: Running) -> None:
         out.print(f"[bold]ioeX devnet[/] at height {running.service.ledger.head.height}", highlight=False)
         out.print(f"JSON-RPC    {running.rpc_url}   (WebSocket on the same port)", highlight=False)
         out.print(f"data        {session.datadir.path}", highlight=False, soft_wrap=True)
-        out.print(
-            f"blocks      one every {spec.pow.spacing} s, {'mined here' if session.config.mine else 'not mined here'}"
-        )
+        where = "mined here" if session.config.mine else "not mined here"
+        out.print(f"blocks      one every {spec.pow.spacing} s, {where}")
         out.print(
             f"mnemonic    {DEV_MNEMONIC}   (published; never use it elsewhere)",
             highlight=False,

@@ -114,13 +114,13 @@ def make_service(config: NodeConfig, chain: Chain, worker: Worker) -> ChainServi
 def _stop_on_signals(service: ChainService) -> None:
     loop = asyncio.get_running_loop()
 
-    def first(number: signal.Signals) -> None:
-        logger.info("stopping; a second signal forces", signal=number.name)
-        loop.remove_signal_handler(number)
+    def stop(number: signal.Signals) -> None:
+        logger.info("stopping; a second Ctrl-C forces", signal=number.name)
+        loop.remove_signal_handler(signal.SIGINT)
         service.request_stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, first, number)
+        loop.add_signal_handler(number, stop, number)
 
 
 def _load_pool(service: ChainService, chain: Chain) -> None:

@@ -112,7 +112,7 @@ def open_chain(config: NodeConfig, clock: Clock | None = None, *, create: bool =
         yield Chain(datadir, spec, store, ledger, verified, workers, clock)
     finally:
         if workers is not None:
-            workers.shutdown(wait=False, cancel_futures=True)
+            workers.shutdown(cancel_futures=True)
         if store is not None:
             store.close()
         datadir.unlock()

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
@@ -36,7 +37,12 @@ class HashPool:
             process = context.Process(
                 target=run_worker, args=(theirs,), name=f"ioex-hash-{number}", daemon=True
             )
-            process.start()
+            # Ctrl-C goes to every process of the terminal, also to one that is only just starting.
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                process.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             theirs.close()  # so that a process that dies breaks the pipe
             self._workers.append((process, ours))
 

@@ -19,7 +19,7 @@ from ioex_chain.rpc.pow.chain import CHAIN_NAMES
 from ioex_chain.rpc.pow.format import difficulty_json, target_hex
 from ioex_chain.rpc.pow.params import HexParam
 from ioex_chain.rpc.pow.reader import ChainReader
-from ioex_chain.rpc.pow.submit import Submitter, read_block, read_block_bytes
+from ioex_chain.rpc.pow.submit import Submitter, read_block, read_front
 from ioex_chain.rpc.pow.templates import (
     TemplateJson,
     TemplateRequest,
@@ -168,7 +168,8 @@ class MiningApi:
             raise ParameterError(
                 "template_request.data", "Missing data String key for proposal", ParameterFault.TYPE
             )
-        block = read_block(read_block_bytes(request["data"]))
+        read_front(request["data"])
+        block = await read_block(request["data"])
         now = self._backend.clock.now()
         return await self._backend.call(lambda: judge_proposal(self._backend.spec, self._ledger, block, now))
 

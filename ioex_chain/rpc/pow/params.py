@@ -54,9 +54,10 @@ class HexError(IoexError, ValueError):
 
 def from_hex(text: str) -> bytes:
     """Read hex digits, nothing else between them. Raises HexError."""
-    if len(text) & 1 or not _HEX.fullmatch(text):
-        raise HexError("not an even number of hex digits")
-    return a2b_hex(text)
+    try:
+        return a2b_hex(text)
+    except ValueError:
+        raise HexError("not an even number of hex digits") from None
 
 
 def decode_failed(what: str, reason: object) -> RpcError:

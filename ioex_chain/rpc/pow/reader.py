@@ -9,7 +9,7 @@ from ioex_chain.ledger.types import Entry
 from ioex_chain.pow.block import Block
 from ioex_chain.pow.consensus import median_time_past
 from ioex_chain.pow.difficulty import work_of
-from ioex_chain.pow.header import HEADER_SIZE, Header
+from ioex_chain.pow.header import Header
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.pow.utxo import Coin, find_transaction
 from ioex_chain.primitives.codec import Reader
@@ -229,8 +229,3 @@ def transactions_at(body: bytes, positions: set[int]) -> dict[int, Transaction]:
         if position in positions:
             found[position] = tx
     return found
-
-
-def short_header(data: bytes) -> Header | None:
-    """Read the 80 bytes at the front of a block, without an AuxPoW record: enough to name it."""
-    return Header(data[:HEADER_SIZE]) if len(data) >= HEADER_SIZE else None

@@ -1,12 +1,15 @@
 """Blocks that come in over RPC: read, the cheap checks first, and answered with BIP-22's words."""
 
+import asyncio
+
 from ioex_chain.ledger.errors import InvalidBlock, InvalidHeader, KnownInvalid, Rejected, UnknownParent
 from ioex_chain.ledger.types import Entry, Status
+from ioex_chain.pow.auxpow import MAX_RECORD
 from ioex_chain.pow.block import MAX_BLOCK_SIZE, Block
 from ioex_chain.pow.coinbase import WITNESS_RESERVED, find_commitment
 from ioex_chain.pow.consensus import check_work
 from ioex_chain.pow.errors import PowHeaderError
-from ioex_chain.pow.header import Header
+from ioex_chain.pow.header import HEADER_SIZE, Header
 from ioex_chain.primitives.codec import Reader
 from ioex_chain.primitives.errors import DecodeError
 from ioex_chain.primitives.types import display
@@ -18,34 +21,34 @@ from ioex_chain.rpc.pow_errors import reason_of
 
 DUPLICATE, DUPLICATE_INVALID, INCONCLUSIVE = "duplicate", "duplicate-invalid", "inconclusive"
 STALE = "stale-prevblk"
+_FRONT_DIGITS = 2 * (HEADER_SIZE + MAX_RECORD)
+_LARGE_DIGITS = 1 << 17
 
 
-def read_block_bytes(text: str) -> bytes:
-    """Read a block's hex. Raises -22."""
+def read_front(text: str) -> Header:
+    """Read the header at the front of a block in hex, and nothing behind it. Raises -22."""
     if len(text) > 2 * MAX_BLOCK_SIZE:
         raise decode_failed("Block", f"above the limit of {MAX_BLOCK_SIZE} bytes")
     try:
-        return from_hex(text)
-    except HexError as error:
+        return Header.read(Reader(from_hex(text[:_FRONT_DIGITS])))
+    except (HexError, DecodeError) as error:
         raise decode_failed("Block", error) from None
 
 
-def read_front(data: bytes) -> Header:
-    """Read the header at the front of a block. Raises -22."""
-    try:
-        return Header.read(Reader(data))
-    except DecodeError as error:
-        raise decode_failed("Block", error) from None
+async def read_block(text: str) -> Block:
+    """Read a block in hex; its coinbase may come without the witness that the commitment needs.
 
-
-def read_block(data: bytes) -> Block:
-    """Read a block; its coinbase may come without the witness that the commitment needs.
-
-    Raises -22, also when the first transaction is no coinbase.
+    A large one is read in a thread. Raises -22, also when the first transaction is no coinbase.
     """
+    if len(text) > _LARGE_DIGITS:
+        return await asyncio.to_thread(_read_block, text)
+    return _read_block(text)
+
+
+def _read_block(text: str) -> Block:
     try:
-        block = Block.decode(data)
-    except DecodeError as error:
+        block = Block.decode(from_hex(text))
+    except (HexError, DecodeError) as error:
         raise decode_failed("Block", error) from None
     if not block.transactions or not block.transactions[0].is_coinbase:
         raise RpcError(Code.DESERIALIZATION_ERROR, "Block does not start with a coinbase")
@@ -83,12 +86,10 @@ class Submitter:
 
     async def submit(self, text: str) -> str | None:
         """Take a block in hex; give None when it is the new head, else BIP-22's word. Raises -22."""
-        data = read_block_bytes(text)
-        header = read_front(data)
-        refused = self.refuse_early(header)
+        refused = self.refuse_early(read_front(text))
         if refused is not None:
             return refused
-        return await self.accept(read_block(data))
+        return await self.accept(await read_block(text))
 
     def refuse_early(self, header: Header) -> str | None:
         """Judge by the header alone: known, without work, on nothing that we know, or far behind.

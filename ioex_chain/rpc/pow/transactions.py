@@ -1,5 +1,6 @@
 """Transactions: look up, decode, send."""
 
+import asyncio
 from hashlib import sha256
 from typing import Annotated, NotRequired, cast
 
@@ -93,11 +94,11 @@ class TransactionsApi:
     ) -> str | RawTransaction:
         """Give a transaction from the mempool, the transaction index or one named block."""
         if blockhash is not None:
-            return await self._backend.call(lambda: self._from_block(txid, blockhash, int(verbosity)))
+            return await asyncio.to_thread(self._from_block, txid, blockhash, int(verbosity))
         entry = await self._backend.call(lambda: self._backend.mempool.get(TxHash(txid)))
         if entry is not None:
             return await self._backend.call(lambda: self._from_pool(entry.tx, int(verbosity)))
-        return await self._backend.call(lambda: self._from_index(txid, int(verbosity)))
+        return await asyncio.to_thread(self._from_index, txid, int(verbosity))
 
     def _from_block(self, txid: bytes, blockhash: bytes, verbosity: int) -> str | RawTransaction:
         entry = self._reader.require(blockhash)

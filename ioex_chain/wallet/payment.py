@@ -78,8 +78,6 @@ class Terms:
     """Units per 1,000 bytes."""
     replaceable: bool = True
     memo: bytes | None = None
-    minimum_fee: int = 0
-    """For a replacement: it must pay more than what it replaces."""
     required: tuple[Spendable, ...] = ()
     """Coins that must be spent."""
     policy: Policy = field(default_factory=Policy)
@@ -254,12 +252,9 @@ class _Composer:
 
     def target(self) -> int:
         """Give what chosen coins must bring by effective value: outputs, their bytes and the frame."""
-        outputs, required = self.fixed, self.terms.required
-        fee = fee_at(self.terms.rate, _FRAME + 4 + sum(len(output.encode()) for output in outputs))
-        brought = sum(self._effective(item) for item in required)
-        paid_for = fee + sum(item.coin.value for item in required) - brought
-        missing = max(self.terms.minimum_fee - paid_for, 0)
-        return sum(output.value for output in outputs) + fee + missing - brought
+        fee = fee_at(self.terms.rate, _FRAME + 4 + sum(len(output.encode()) for output in self.fixed))
+        brought = sum(self._effective(item) for item in self.terms.required)
+        return sum(output.value for output in self.fixed) + fee - brought
 
     def choose(self, pool: Sequence[Spendable]) -> list[Spendable] | None:
         """Pick coins for the fixed outputs; None if they do not suffice."""
@@ -343,7 +338,7 @@ class _Composer:
     def _fee(self, chosen: Sequence[Spendable], outputs: Sequence[TxOut]) -> int:
         checks = sum(signature_checks(item.own) for item in chosen)
         size = self.terms.policy.policy_size(self._size(chosen, outputs), checks)
-        return max(fee_at(self.terms.rate, size), self.terms.minimum_fee)
+        return fee_at(self.terms.rate, size)
 
     def _draft(
         self,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ioex_chain.crypto.address import DEPOSIT_TAG, checksum_account, script_to_address
-from ioex_chain.pow.policy import Policy, fee_at
+from ioex_chain.pow.policy import RATE_BYTES, Policy
 from ioex_chain.pow.script import Form, classify
 from ioex_chain.pow.transaction import Transaction, TxOut
 from ioex_chain.primitives.types import OutPoint, TxHash
@@ -231,9 +231,10 @@ class UtxoWallet:
         old = self.chain.transaction(txid)
         required = self._replaceable_inputs(old)
         old_fee = sum(item.coin.value for item in required) - sum(output.value for output in old.outputs)
+        # BIP-125 rules 3 and 4: at no smaller size, this rate pays the old fee and the replacement's relay
+        least = -(-old_fee * RATE_BYTES // old.size) + self.policy.incremental_rate
         terms = Terms(
-            max(rate, old_fee * 1_000 // old.size + self.policy.incremental_rate),
-            minimum_fee=old_fee + fee_at(self.policy.incremental_rate, old.size + 100),
+            max(rate, least),
             required=required,
             memo=next((_memo(out.script) for out in old.outputs if classify(out.script) is Form.DATA), None),
             policy=self.policy,

@@ -17,6 +17,7 @@ from time import perf_counter
 from ioex_chain.ledger.overlay import Overlay, decode_undo, encode_undo
 from ioex_chain.ledger.store import LevelStore
 
+QUICK_ARGUMENTS = ("2",)
 SPENT, MADE, INDEXED = 10_000, 20_000, 40_000
 KEYS = SPENT + MADE + INDEXED
 

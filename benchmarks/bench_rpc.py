@@ -21,6 +21,7 @@ from ioex_chain.rpc.dispatch import Dispatcher
 from ioex_chain.rpc.registry import MethodTable, method
 from ioex_chain.rpc.server import RpcServer
 
+QUICK_ARGUMENTS = ("--seconds", "0.5")
 BODY = b'{"jsonrpc":"2.0","method":"getblockcount","params":[],"id":1}'
 ANSWER = b'{"jsonrpc":"2.0","result":123456,"id":1}'
 

@@ -1,0 +1,1 @@
+"""Speed and memory of the node, beside what a user might take instead: `python -m benchmarks`."""

@@ -211,7 +211,7 @@ def test_a_lost_or_strange_row_is_found_at_opening(key, value) -> None:
     if key == schema.META_FORMAT and value == b"?" * 32:
         value = b"?" * 5
     if key == schema.META_APPROVED and value in (b"", b"?" * 32):
-        pytest.skip("a good value")
+        value = b"?"  # those are good values
     store = MemoryStore()
     ledger = open_toy(store, window=3)
     for block in grow(GENESIS.hash, 5):

@@ -170,6 +170,10 @@ class ChainBuilder:
         """Give every output of a transaction that a known owner can spend."""
         return [self.funds(tx, index) for index, item in enumerate(tx.outputs) if item.script in self.owners]
 
+    def spent_by(self, tx: Transaction) -> list[TxOut]:
+        """Give the outputs that a transaction spends, in input order; all of them made here."""
+        return [self._outputs[item.outpoint] for item in tx.inputs]
+
     def fee_of(self, tx: Transaction) -> int:
         """Give inputs less outputs; inputs that this builder does not know count nothing."""
         known = [self._outputs[item.outpoint].value for item in tx.inputs if item.outpoint in self._outputs]

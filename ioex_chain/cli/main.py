@@ -1,39 +1,43 @@
 """The command `ioex`: puts the groups together."""
 
-import json
-from typing import Annotated
-
 import typer
 
-from ioex_chain import __version__
-from ioex_chain.cli import chain_io, config, db, genesis, miner, node, rpc, status, wallet
+from ioex_chain.cli.lazy import LazyGroup, Place
+
+
+class Commands(LazyGroup):
+    """All commands, as the help lists them."""
+
+    places = {  # noqa: RUF012 - a table that nobody changes
+        "init": Place("config", "init", "Node"),
+        "devnet": Place("node", "devnet", "Node"),
+        "node": Place("node", "node", "Node"),
+        "miner": Place("miner", "miner", "Node"),
+        "stop": Place("status", "stop", "Node"),
+        "status": Place("status", "status", "Ask a node"),
+        "wait-sync": Place("status", "wait_sync", "Ask a node"),
+        "rpc": Place("rpc", "rpc", "Ask a node"),
+        "wallet": Place("wallet", "app", "Money"),
+        "genesis": Place("genesis", "app", "Money"),
+        "db": Place("db", "app", "Stopped node"),
+        "export": Place("chain_io", "export", "Stopped node"),
+        "import": Place("chain_io", "import_", "Stopped node"),
+        "rollback": Place("db", "rollback", "Stopped node"),
+        "config": Place("config", "app", "Settings"),
+        "version": Place("version", "version", "Settings"),
+    }
+
 
 app = typer.Typer(
     name="ioex",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="ioeX: run a node of the PoW public chain, mine, hold and move coins.",
     epilog="Settings: flag, IOEX_* variable, ioex.toml, default; see `ioex config show --effective`.",
 )
 
-app.command("init", rich_help_panel="Node")(config.init)
-app.command("devnet", rich_help_panel="Node")(node.devnet)
-app.command("node", rich_help_panel="Node")(node.node)
-app.command("miner", rich_help_panel="Node")(miner.miner)
-app.command("stop", rich_help_panel="Node")(status.stop)
-app.command("status", rich_help_panel="Ask a node")(status.status)
-app.command("wait-sync", rich_help_panel="Ask a node")(status.wait_sync)
-app.command("rpc", rich_help_panel="Ask a node")(rpc.rpc)
-app.add_typer(wallet.app, name="wallet", rich_help_panel="Money")
-app.add_typer(genesis.app, name="genesis", rich_help_panel="Money")
-app.add_typer(db.app, name="db", rich_help_panel="Stopped node")
-app.command("export", rich_help_panel="Stopped node")(chain_io.export)
-app.command("import", rich_help_panel="Stopped node")(chain_io.import_)
-app.command("rollback", rich_help_panel="Stopped node")(db.rollback)
-app.add_typer(config.app, name="config", rich_help_panel="Settings")
 
-
-@app.command("version", rich_help_panel="Settings")
-def version(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Print the program's version."""
-    print(json.dumps({"version": __version__}) if as_json else f"ioex {__version__}")
+@app.callback()
+def ioex() -> None:
+    """Stand before every command."""

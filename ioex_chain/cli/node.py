@@ -1,6 +1,7 @@
 """`ioex node` and `ioex devnet`: run a node in the foreground."""
 
 import asyncio
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -74,6 +75,17 @@ def _run(session: Session, on_ready: Callable[[Running], None]) -> None:
     asyncio.run(run_node(config, on_ready))
 
 
+def _options(session: Session, running: Running) -> str:
+    """Give the options with which other commands find this node."""
+    words = ["--network devnet"]
+    if session.effective.origins["datadir"] == "flag":
+        words.append(f"--datadir {shlex.quote(str(session.config.datadir))}")
+    port = running.rpc_url.rstrip("/").rpartition(":")[2]
+    if int(port) != running.service.spec.pow.rpc_port:
+        words.append(f"--rpc-port {port}")
+    return " ".join(words)
+
+
 def _announce(session: Session, running: Running) -> None:
     if session.as_json:
         session.show({"network": running.service.spec.name, "rpc": running.rpc_url})
@@ -108,7 +120,11 @@ def _show_devnet(session: Session, running: Running) -> None:
             soft_wrap=True,
         )
         out.print(table)
-        out.print("Try: ioex status --network devnet      Stop: Ctrl-C", highlight=False)
+        out.print(
+            f"Try: ioex status {_options(session, running)}      Stop: Ctrl-C",
+            highlight=False,
+            soft_wrap=True,
+        )
 
     session.show(facts, text)
     sys.stdout.flush()

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from ioex_chain.node.config import ConfigError, Effective, NodeConfig, load_config
 from ioex_chain.node.datadir import DataDir, Identity
@@ -146,7 +147,8 @@ def _setting_option(name: str) -> Any:
         if word in text:
             kind = found
             break
-    return Annotated[kind, typer.Option(help=(field.description or "").capitalize() + ".")]
+    words = field.description or ""
+    return Annotated[kind, typer.Option(help=f"{words[:1].upper()}{words[1:]}.")]
 
 
 def _session(common: dict[str, Any], settings: dict[str, Any]) -> Session:
@@ -182,5 +184,5 @@ def fail(message: str, code: int = EXIT_FAILED, *, as_json: bool = False) -> Non
     if as_json:
         print(to_json({"error": {"code": code, "message": message}}), file=sys.stderr)
     else:
-        err.print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True)
+        err.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
     raise SystemExit(code)

@@ -1,6 +1,7 @@
 """`ioex rpc`: call any method of a node, as bitcoin-cli does."""
 
 import asyncio
+import sys
 from typing import Annotated, Any
 
 import orjson
@@ -35,7 +36,8 @@ def rpc(
         result = asyncio.run(_call(session, method, listed, keyed))
     except RpcCallError as error:
         if session.as_json:
-            print(to_json({"error": {"code": error.code, "message": error.message, "data": error.data}}))
+            found = {"code": error.code, "message": error.message, "data": error.data}
+            print(to_json({"error": found}), file=sys.stderr)
         else:
             err.print(
                 f"error code: {error.code}\nerror message:\n{error.message}", highlight=False, markup=False

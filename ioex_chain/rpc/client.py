@@ -6,6 +6,7 @@ Numbers with a fraction come back as `Decimal`, so that amounts stay exact.
 import asyncio
 import itertools
 import json
+import os
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from decimal import Decimal
@@ -151,7 +152,7 @@ class RpcClient:
         except aiohttp.WSServerHandshakeError as error:
             raise self._refused(error.status) from None
         except aiohttp.ClientError as error:
-            raise RpcUnreachable(self.url, str(error) or type(error).__name__) from None
+            raise RpcUnreachable(self.url, _reason(error)) from None
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> str | bytes:
         message = await socket.receive()
@@ -180,7 +181,7 @@ class RpcClient:
         except TimeoutError:
             raise RpcUnreachable(self.url, f"timed out after {self._timeout.total:g} s") from None
         except (aiohttp.ClientError, ValueError) as error:
-            raise RpcUnreachable(self.url, str(error) or type(error).__name__) from None
+            raise RpcUnreachable(self.url, _reason(error)) from None
 
     async def _authorize(self) -> None:
         """Read the cookie file if it is there; without it, the node may still answer reads."""
@@ -261,6 +262,14 @@ class SyncRpcClient:
         """Close the connections and the event loop."""
         self._runner.run(self._client.close())
         self._runner.close()
+
+
+def _reason(error: Exception) -> str:
+    """Say shortly why there was no answer, such as "Connection refused"."""
+    number = error.errno if isinstance(error, aiohttp.ClientConnectorError) else None
+    if number is not None and number > 0:  # names that do not resolve have negative ones
+        return os.strerror(number)
+    return str(error) or type(error).__name__
 
 
 def _request(method: str, params: Sequence[object], named: dict[str, object], id_: int) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from ioex_chain.cli import wallet_offline
 from ioex_chain.cli.options import Session, command, out
@@ -282,10 +281,8 @@ def _short_path(own: OwnScript) -> str | None:
 
 
 def _print_addresses(rows: list[dict[str, Any]]) -> None:
-    table = Table("address", "kind", "IOEX")
     for row in rows:
-        table.add_row(row["address"], row["kind"], f"{row['amount']:f}")
-    out.print(table)
+        out.print(f"{row['address']}  {row['amount']:>22,f}  {row['kind']}", highlight=False, soft_wrap=True)
 
 
 # --- looking ---------------------------------------------------------------------------------------------
@@ -355,11 +352,12 @@ def _transfer_json(item: Transfer) -> dict[str, Any]:
 
 
 def _print_history(rows: list[dict[str, Any]]) -> None:
-    table = Table("txid", "kind", "IOEX", "fee", "confirmations")
+    # one line each, never cut: ids are there to be copied
     for row in rows:
-        fee = "" if row["fee"] is None else f"{row['fee']:f}"
-        table.add_row(row["txid"], row["kind"], f"{row['amount']:+f}", fee, str(row["confirmations"]))
-    out.print(table)
+        where = "waiting" if row["height"] is None else f"block {row['height']}"
+        fee = "" if row["fee"] is None else f"  fee {row['fee']:f}"
+        line = f"{where:<12}{row['kind']:<9}{row['amount']:>+22,f}  {row['txid']}{fee}"
+        out.print(line, highlight=False, soft_wrap=True)
 
 
 # --- paying ----------------------------------------------------------------------------------------------

@@ -177,7 +177,9 @@ class MiningApi:
     async def submitblock(
         self,
         hexdata: Annotated[HexParam, Param("the block in hex")],
-        dummy: Annotated[str | None, Param("ignored, as BIP 22 has it")] = None,
+        parameters: Annotated[
+            dict[str, str] | str | None, Param("BIP 22's object with a workid; not needed", also=("dummy",))
+        ] = None,
     ) -> str | None:
         """Take a mined block; null when it is the new head, else BIP 22's word why not.
 
@@ -185,7 +187,7 @@ class MiningApi:
         "stale-prevblk", "prev-blk-not-found", "bad-cb-amount", ... A coinbase without witness gets the
         reserved value.
         """
-        del dummy
+        del parameters
         return await self._submitter.submit(hexdata)
 
     @method("submitheader", group=GROUP, errors=(Code.DESERIALIZATION_ERROR, Code.VERIFY_ERROR))

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+import orjson
 
 from ioex_chain.primitives.errors import IoexError
 from ioex_chain.rpc.auth import CookieError, CookieFile, Credential
@@ -207,6 +208,7 @@ class RpcClient:
 
     def _parse(self, body: bytes | str) -> Any:
         try:
+            orjson.loads(body)  # refuses deep nesting, which the standard decoder may crash on
             return json.loads(body, parse_float=Decimal)
         except (ValueError, RecursionError):
             raise RpcProtocolError(self.url, "no JSON") from None

@@ -170,14 +170,14 @@ class Spent(Protocol):
 class SighashContext:
     """What the signatures of one transaction have in common; each hash is made once, when first needed."""
 
-    __slots__ = ("_outputs", "_prevouts", "_sequences", "_taproot", "coins", "tx")
+    __slots__ = ("_outputs", "_prevouts", "_sequences", "_taproot", "_taproot_outputs", "coins", "tx")
 
     def __init__(self, tx: Transaction, coins: Sequence[Spent]) -> None:
         """Take a transaction and the outputs that it spends, in input order."""
         self.tx = tx
         self.coins = coins
         self._prevouts = self._sequences = self._outputs = b""
-        self._taproot = b""
+        self._taproot = self._taproot_outputs = b""
 
     def _prevouts_bytes(self) -> bytes:
         inputs = self.tx.inputs
@@ -238,7 +238,9 @@ class SighashContext:
         if not anyone:
             parts.append(self._taproot_common())
         if base not in (SIGHASH_NONE, SIGHASH_SINGLE):
-            parts.append(sha256(tx.outputs_raw).digest())
+            # Once and not for each input: a block of many inputs beside many outputs would take minutes.
+            self._taproot_outputs = self._taproot_outputs or sha256(tx.outputs_raw).digest()
+            parts.append(self._taproot_outputs)
         parts.append(b"\x00")
         if anyone:
             item, coin = tx.inputs[index], self.coins[index]

@@ -1,16 +1,17 @@
 """Rules whose edges a short chain does not reach, and the helpers that rules lean on."""
 
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 from bitcoin.core.script import CScript
 from chaingen.builder import ChainBuilder, auxpow, edit_coinbase, solve
 from chaingen.generate import World
-from chaingen.harness import DictView
+from chaingen.harness import DictView, open_ledger
 from chaingen.specs import REWARD_POOL, key, story_spec
 
 from ioex_chain.crypto.address import deposit_script
-from ioex_chain.crypto.secp256k1 import InvalidKey, public_key, sign, taproot_output_key
+from ioex_chain.crypto.secp256k1 import InvalidKey, SignatureCheck, public_key, sign, taproot_output_key
 from ioex_chain.ledger.types import Entry, Status
 from ioex_chain.pow import errors
 from ioex_chain.pow.auxpow import MAX_PARENT_COINBASE, MAX_RECORD, AuxPow, expected_index
@@ -19,8 +20,10 @@ from ioex_chain.pow.coinbase import build_coinbase, check_coinbase, find_commitm
 from ioex_chain.pow.consensus import check_work, median_time_past
 from ioex_chain.pow.header import AUXPOW_BIT, Header
 from ioex_chain.pow.machine import PowMachine
-from ioex_chain.pow.transaction import TxOut
+from ioex_chain.pow.script import SighashContext
+from ioex_chain.pow.transaction import OutPoint, Transaction, TxIn, TxOut
 from ioex_chain.pow.utxo import encode_coin, find_transaction, get_coin, get_median_time, scan_address
+from ioex_chain.pow.verifier import CHECKS_PER_JOB, Verifier
 from ioex_chain.primitives.codec import Reader
 from ioex_chain.primitives.errors import DecodeError, OverCap
 from ioex_chain.primitives.types import COIN
@@ -161,6 +164,85 @@ def test_limit_is_the_easiest_target():
     with pytest.raises(errors.WrongBits):
         check_work(spec, header)
     assert not header.version & AUXPOW_BIT
+
+
+# --- signatures -------------------------------------------------------------------------------------------
+
+
+class CountsReads:
+    """A transaction that counts how often its outputs' bytes are asked for."""
+
+    def __init__(self, tx):
+        self._tx, self.reads = tx, 0
+
+    def __getattr__(self, name):
+        return getattr(self._tx, name)
+
+    @property
+    def outputs_raw(self):
+        self.reads += 1
+        return self._tx.outputs_raw
+
+
+@pytest.mark.parametrize("hash_type", [0, 1, 0x81])
+@pytest.mark.parametrize("form", ["taproot", "segwit"])
+def test_outputs_are_hashed_once_for_all_inputs(form, hash_type):
+    """Else 8 MB of inputs and outputs would be hashed quadratically: minutes for one block."""
+    sources = [TxIn(OutPoint(bytes(32) + n.to_bytes(4, "little")), b"", 0) for n in range(50)]
+    counted = CountsReads(Transaction.build(2, sources, [TxOut(1, key("bob").script)] * 50))
+    context = SighashContext(counted, [TxOut(1, b"\x51\x20" + bytes(32))] * 50)
+    for index in range(50):
+        if form == "taproot":
+            context.taproot_digest(index, hash_type)
+        else:
+            context.segwit_digest(index, b"", hash_type or 1)
+    assert counted.reads == 1
+
+
+def _checks(count, wrong):
+    private, digest = b"\x07" * 32, bytes(32)
+    good = SignatureCheck(public_key(private), digest, sign(private, digest))
+    bad = good._replace(digest=b"\x01" * 32)
+    return [bad if number in wrong else good for number in range(count)]
+
+
+class Shut(Executor):
+    """An executor that is no longer there."""
+
+    def submit(self, *args, **kwargs):
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+
+@pytest.mark.parametrize("wrong", [(), (0,), (3, 900), (CHECKS_PER_JOB,), (999,), (1_000,)])
+@pytest.mark.parametrize("workers", ["none", "threads", "shut down"])
+def test_first_wrong_signature_is_found_wherever_it_stands(workers, wrong):
+    with ThreadPoolExecutor(2) as threads:
+        verifier = Verifier({"none": None, "threads": threads, "shut down": Shut()}[workers])
+        for check in _checks(1_001, wrong):
+            verifier.add([check])
+        assert verifier.first_failure() == (min(wrong) if wrong else None)
+
+
+def test_wrong_signature_in_a_block_names_its_transaction():
+    """With workers and without, the error is the same and names the transaction."""
+    world = World(story_spec())
+    spread = world.chain.fan_out(world.chain.take(), 600, key("bob"))
+    world.add(spread)
+    coins = world.chain.all_funds(spread)
+    spends = [world.chain.spend(coin, [(1, key("carol"))]) for coin in coins]
+    signature, public = spends[450].inputs[0].witness
+    spends[450] = spends[450].with_witnesses([(spends[449].inputs[0].witness[0], public)])
+    block = world.block(*spends)
+    with ThreadPoolExecutor(2) as threads:
+        for workers in (None, threads):
+            machine = PowMachine(world.chain.spec, workers=workers)
+            ledger = open_ledger(world.chain, machine=machine)
+            for below in world.chain.branch(world.tip):
+                ledger.accept_block(below)
+            with pytest.raises(errors.BlockTransactionError) as caught:
+                ledger.accept_block(block)
+            assert (caught.value.index, type(caught.value.cause)) == (451, errors.SignatureWrong)
+            assert signature != spends[449].inputs[0].witness[0]
 
 
 # --- rows and keys ----------------------------------------------------------------------------------------

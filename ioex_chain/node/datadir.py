@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
@@ -94,16 +95,13 @@ class DataDir:
         content = {"format": FORMAT, "network": identity.network, "indexes": identity.indexes}
         options = {"genesis_time": identity.genesis_time, "spacing": identity.spacing}
         content.update({name: value for name, value in options.items() if value is not None})
+        content["checksum"] = _checksum(content)
         write_atomically(self.marker, (json.dumps(content, indent=2) + "\n").encode())
 
     def identity(self) -> Identity:
         """Read the marker. Raises NotInitialised, WrongFormat, WrongNetwork, StoreCorrupt."""
         try:
-            content = json.loads(self.marker.read_bytes())
-            version, network = content["format"], content["network"]
-            identity = Identity(
-                network, content.get("genesis_time"), content.get("spacing"), content["indexes"]
-            )
+            identity = self._read(json.loads(self.marker.read_bytes()))
         except FileNotFoundError as error:
             raise NotInitialised(
                 f"there is no {self.network} data in {self.base}; run `ioex init`"
@@ -112,16 +110,29 @@ class DataDir:
             raise StoreCorrupt(
                 f"{self.marker} is damaged; restore it, or move {self.path} away and start anew"
             ) from error
-        if not _is_sound(version, identity):
-            raise StoreCorrupt(
-                f"{self.marker} is damaged; restore it, or move {self.path} away and start anew"
+        if identity.network != self.network:
+            raise WrongNetwork(
+                f"{self.path} holds {identity.network} data, not {self.network}; "
+                "choose that --network, or another --datadir"
             )
+        return identity
+
+    def _read(self, content: Any) -> Identity:
+        """Check what the marker says. Raises ValueError, TypeError, KeyError for damage, and WrongFormat."""
+        version, checksum = content["format"], content.pop("checksum", None)
+        if type(version) is not int or version < 1 or checksum not in (_checksum(content), None):
+            raise ValueError
         if version > FORMAT:
             raise WrongFormat(
-                f"{self.path} was written by a newer ioex (format {version}); update this program"
+                f"{self.path} was written by a newer ioex (format {version}, this one knows {FORMAT}); "
+                "update this program, or choose another --datadir"
             )
-        if network != self.network:
-            raise WrongNetwork(f"{self.path} holds {network} data, not {self.network}")
+        if checksum is None:
+            raise ValueError
+        names = ("network", "genesis_time", "spacing", "indexes")
+        identity = Identity(*(content.get(name) for name in names))
+        if not _is_sound(identity):
+            raise ValueError
         return identity
 
     def lock(self) -> None:
@@ -151,15 +162,18 @@ class DataDir:
             self._lock = None
 
 
-def _is_sound(version: Any, identity: Identity) -> bool:
+def _is_sound(identity: Identity) -> bool:
     options = (identity.genesis_time, identity.spacing)
     return (
-        type(version) is int
-        and version > 0
-        and isinstance(identity.network, str)
+        isinstance(identity.network, str)
         and type(identity.indexes) is bool
         and all(option is None or (type(option) is int and option > 0) for option in options)
     )
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    """Tell a damaged marker from another network's: one wrong digit in it would be another genesis block."""
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def write_atomically(path: Path, data: bytes) -> None:

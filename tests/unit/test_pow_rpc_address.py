@@ -1,5 +1,6 @@
 """Addresses, their history, and what an exchange follows, over RPC."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -211,6 +212,30 @@ async def test_history_sums_up_to_the_balance() -> None:
     listed = await w.call("listunspent", 0, 9, addresses)
     balance = round(sum(row[2] for row in found), 8)
     assert balance == round(sum(item["amount"] for item in listed), 8)
+
+
+@pytest.mark.parametrize("method", ["getaddresshistory", "listunspent"])
+async def test_what_a_block_takes_during_the_call_is_told_once(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w = World()
+    w.wait()
+    block = w.chain.block(w.blocks[5], [w.waiting])
+    plain = w.backend.call
+
+    async def call_then_connect(function: Callable[[], Any]) -> Any:
+        result = await plain(function)
+        w.ledger.accept_block(block)
+        return result
+
+    monkeypatch.setattr(w.backend, "call", call_then_connect)
+    addresses = [w.address(w.alice.script)]
+    if method == "listunspent":
+        found = await w.call(method, 0, 9, addresses)
+        assert sorted(item["amount"] for item in found) == [1.0, 1.99995]
+    else:
+        rows = (await w.call(method, addresses))["rows"]
+        assert [row["amount"] for row in rows if row["txid"] == display(w.waiting.txid)] == [1.0]
 
 
 async def test_a_spent_row_names_spender_and_output() -> None:

@@ -72,6 +72,7 @@ async def test_genesis_has_no_previous_block_and_the_head_no_next() -> None:
 
 async def test_a_stale_block_has_minus_one_confirmations() -> None:
     w = World()
+    w.ledger.accept_block(w.chain.block(w.blocks[5]))
     stale = await w.call("getblock", display(w.stale.hash), 2)
     assert stale["confirmations"] == -1
     assert "nextblockhash" not in stale

@@ -296,6 +296,7 @@ def test_a_tree_with_anything_too_much_or_too_little_is_refused() -> None:
         PartialTree(5, [*tree.hashes, bytes(32)], tree.bits),
         PartialTree(5, tree.hashes, tree.bits[:2]),
         PartialTree(5, tree.hashes, tree.bits + [False] * 16),
+        PartialTree(5, tree.hashes, [*tree.bits, True]),  # in the last byte's padding
     ):
         with pytest.raises(BadProof):
             changed.extract()

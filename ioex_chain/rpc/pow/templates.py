@@ -7,7 +7,7 @@ from typing_extensions import TypedDict
 
 from ioex_chain.ledger.errors import InvalidBlock, MutatedBlock, NotOnHead
 from ioex_chain.pow.block import Block
-from ioex_chain.pow.coinbase import COMMITMENT_HEAD, check_coinbase, find_commitment
+from ioex_chain.pow.coinbase import COMMITMENT_HEAD, find_commitment
 from ioex_chain.pow.consensus import median_time_past
 from ioex_chain.pow.difficulty import next_bits
 from ioex_chain.pow.errors import BlockTransactionError
@@ -163,7 +163,6 @@ def judge_proposal(spec: NetworkSpec, ledger: PowLedger, block: Block, now: int)
         return "time-too-new"
     try:
         PowMachine(spec).check_block(block)
-        check_coinbase(spec, block.transactions[0], head.height + 1)
         ledger.preview(block)
     except BlockTransactionError as error:
         return error.rule

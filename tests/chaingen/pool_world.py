@@ -46,9 +46,12 @@ class PoolWorld:
     def accept(self, block: Block) -> Block:
         """Give the ledger a block; `tip` follows the head."""
         self.ledger.accept_block(block)
-        if self.ledger.head.hash == block.hash:
-            self.tip = block
+        self.follow()
         return block
+
+    def follow(self) -> None:
+        """Set `tip` to the ledger's head."""
+        self.tip = self.chain._blocks[self.ledger.head.hash][1]
 
     def mine(self, *transactions: Transaction, on: Block | None = None) -> Block:
         """Make a block of these and have it taken."""

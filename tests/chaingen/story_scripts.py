@@ -292,6 +292,8 @@ _CLOSED = {
     "n pushed the long way": b"\x51" + _P + b"\x01\x01\xae",
     "17 keys, n in two bytes": b"\x51" + b"".join(b"\x21" + key for key in _KEYS[:17]) + b"\x02\x11\x00\xae",
     "multisig and a byte more": multisig_script(1, [KEY]) + b"\x51",
+    "a NOP before CHECKMULTISIG": multisig_script(1, [KEY])[:-1] + b"\x61\xae",
+    "a key more before CHECKMULTISIG": multisig_script(1, [KEY])[:-1] + _P + b"\xae",
     "CHECKMULTISIGVERIFY": multisig_script(1, [KEY])[:-1] + b"\xaf",
     "CLTV without DROP": push_number(5) + b"\xb1" + _P + b"\xac",
     "CLTV alone": push_number(5) + b"\xb1\x75",

@@ -88,7 +88,14 @@ for _name, _script in {
     "reserve change with a bit set": witness_script(16, b"ioeX:reserve" + bytes(19) + b"\x01"),
     "P2WPKH with a long push": b"\x00\x4c\x14" + _HASH,
     "P2WPKH with a byte after it": b"\x00\x14" + _HASH + b"\x51",
-    "program cut short": b"\x00\x14" + _HASH[1:],
+    "P2WPKH cut short": b"\x00\x14" + _HASH[1:],
+    "P2WSH cut short": b"\x00\x20" + bytes(31),
+    "P2WSH with a byte after it": b"\x00\x20" + bytes(33),
+    "P2TR cut short": b"\x51\x20" + bytes(31),
+    "P2TR with a byte after it": b"\x51\x20" + bytes(33),
+    "deposit cut short": deposit_script(_HASH)[:-1],
+    "deposit with a byte after it": deposit_script(_HASH) + b"\x00",
+    "reserve change with a byte after it": reserve_change_script() + b"\x00",
     "OP_RETURN second": b"\x00\x6a",
 }.items():
     _output(_name, errors.OutputFormClosed, _script)

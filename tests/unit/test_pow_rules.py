@@ -20,7 +20,7 @@ from ioex_chain.pow.coinbase import build_coinbase, check_coinbase, find_commitm
 from ioex_chain.pow.consensus import check_work, median_time_past
 from ioex_chain.pow.header import AUXPOW_BIT, Header
 from ioex_chain.pow.machine import PowMachine
-from ioex_chain.pow.script import SighashContext
+from ioex_chain.pow.script import Form, SighashContext, check_input
 from ioex_chain.pow.transaction import OutPoint, Transaction, TxIn, TxOut
 from ioex_chain.pow.utxo import encode_coin, find_transaction, get_coin, get_median_time, scan_address
 from ioex_chain.pow.verifier import CHECKS_PER_JOB, Verifier
@@ -197,6 +197,14 @@ def test_outputs_are_hashed_once_for_all_inputs(form, hash_type):
         else:
             context.segwit_digest(index, b"", hash_type or 1)
     assert counted.reads == 1
+
+
+@pytest.mark.parametrize("form", [Form.P2WPKH, Form.P2WSH, Form.P2TR, Form.DEPOSIT, Form.RESERVE])
+def test_input_script_is_refused_by_the_input_check_too(form):
+    """Whoever checks inputs without `check_transaction` before must not let one pass."""
+    tx = Transaction.build(2, [TxIn(OutPoint(bytes(36)), b"\x51", 0)], [])
+    with pytest.raises(errors.InputScriptNotEmpty):
+        check_input(SighashContext(tx, [TxOut(1, b"")]), 0, form, [])
 
 
 def _checks(count, wrong):

@@ -10,9 +10,11 @@ from typing import Any
 
 from chaingen.builder import Funds
 from chaingen.harness import DictView, replay
+from chaingen.specs import key
 from e2e.devnet_chain import dev_chain
-from e2e.node_process import ADDRESS, NodeProcess, RpcFailed
+from e2e.node_process import NodeProcess, RpcFailed
 
+from ioex_chain.crypto.address import script_to_address
 from ioex_chain.pow.block import Block
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.pow.utxo import scan_coins
@@ -83,7 +85,7 @@ class World:
         self.acknowledged.add(name(block))
 
     def _extend(self, node: NodeProcess) -> None:
-        self._submit(node, self.chain.block(self.best(node)))
+        self._submit(node, self._block(self.best(node)))
 
     def _fork(self, node: NodeProcess) -> None:
         tip = self.best(node)
@@ -91,8 +93,12 @@ class World:
         for _ in range(max(0, depth)):
             tip = self.chain.parent(tip)
         for _ in range(max(0, depth) + 1):
-            tip = self.chain.block(tip)
+            tip = self._block(tip)
             self._submit(node, tip)
+
+    def _block(self, parent: Block) -> Block:
+        """Make a block as early as it may be, so that thousands in a row are not ahead of the clock."""
+        return self.chain.block(parent, time=self.chain.median_time(parent) + 1)
 
     def _pay(self, node: NodeProcess) -> None:
         coin = self.random.choice(self._coins)
@@ -101,7 +107,9 @@ class World:
             node.rpc("sendrawtransaction", tx.encode().hex())
 
     def _generate(self, node: NodeProcess) -> None:
-        for hash_ in node.rpc("generatetoaddress", self.random.randint(1, 3), ADDRESS):
+        # to somebody new each time: the very block that was marked invalid a moment ago would be refused
+        payee = script_to_address("riox", key(self.random.getrandbits(64)).script)
+        for hash_ in node.rpc("generatetoaddress", self.random.randint(1, 3), payee):
             self.acknowledged.add(self._learn(node, hash_))
 
     def _mark(self, node: NodeProcess) -> None:

@@ -65,8 +65,11 @@ def memory_rows(results: Sequence[dict[str, Any]], bar: bool) -> list[Row]:
 
 
 def phase_table(title: str, results: Sequence[dict[str, Any]]) -> Table:
-    names = results[0]["phases"]
-    rows = [Row(name, [result["phases"][name] * 1000 for result in results], "ms") for name in names]
+    rows = []
+    for name in results[0]["phases"]:
+        used = sorted(result["processor by phase"].get(name, 0.0) for result in results)[len(results) // 2]
+        note = f"{used * 1000:.0f} ms of processor" if used else ""
+        rows.append(Row(name, [result["phases"][name] * 1000 for result in results], "ms", note=note))
     return Table(title, rows)
 
 
@@ -108,7 +111,7 @@ def other_table(folder: Path, shapes: Sequence[Shape], runs: int) -> Table:
 
 def run(quick: bool) -> list[Table]:
     """Give all tables; `quick` takes blocks of a tenth, once."""
-    runs = 1 if quick else 5
+    runs = 1 if quick else 3
     main, others = MAIN, OTHERS
     if quick:
         main, others = main.scaled(0.1), tuple(shape.scaled(0.1) for shape in others)

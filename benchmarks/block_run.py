@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
 
 import psutil
@@ -36,22 +36,29 @@ MIB = 1 << 20
 
 
 class Stopwatch:
-    """Times calls by phase; a phase within another one is taken off the outer's time."""
+    """Times calls by phase, wall clock and this thread's processor time.
+
+    A phase within another one is taken off the outer's time.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
-        self._inner = [0.0]
+        self.processor: dict[str, float] = defaultdict(float)
+        self._inner = [(0.0, 0.0)]
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        self._inner.append(0.0)
-        start = perf_counter()
+        self._inner.append((0.0, 0.0))
+        start, start_used = perf_counter(), thread_time()
         try:
             yield
         finally:
-            spent = perf_counter() - start
-            self.seconds[name] += spent - self._inner.pop()
-            self._inner[-1] += spent
+            spent, used = perf_counter() - start, thread_time() - start_used
+            inner, inner_used = self._inner.pop()
+            self.seconds[name] += spent - inner
+            self.processor[name] += used - inner_used
+            outer, outer_used = self._inner[-1]
+            self._inner[-1] = (outer + spent, outer_used + used)
 
     def watch(self, owner: type, method: str, name: Callable[..., str] | str) -> None:
         """Time every call of a method. `name` may be worked out from its arguments."""
@@ -158,6 +165,7 @@ async def run(folder: Path, known: bool, processes: int | None) -> dict[str, Any
     return {
         "wall": wall,
         "phases": {**watch.seconds, "the rest": wall - sum(watch.seconds.values())},
+        "processor by phase": watch.processor,
         "processor": {name: used[name] - used_before[name] for name in used},
         "before": before,
         "peak": after,

@@ -185,11 +185,11 @@ class Ledger(Generic[H, B, R]):
                 self._store.write(rows, sync=False)
 
     def _take_header(self, header: H, now: int, rows: Changes) -> Entry[H]:
-        known = self._index.get(header.hash)
+        parent = self._index.get(header.parent_hash)
+        known = self._index.get_on(parent, header.hash)
         if known is not None:
             _refuse_invalid(known)
             return known
-        parent = self._index.get(header.parent_hash)
         if parent is None:
             raise UnknownParent(header.parent_hash)
         _refuse_invalid(parent)

@@ -106,6 +106,16 @@ class Index(Generic[H]):
         found = self._entries.get(hash_)
         return found if found is not None else self._get_old(hash_)
 
+    def get_on(self, parent: Entry[H] | None, hash_: BlockHash) -> Entry[H] | None:
+        """Give the entry that stands on `parent` (None: not known) as `get` does, if possible without a read.
+
+        All children of a parent in memory are in memory too: a new header costs no look at the disk.
+        """
+        found = self._entries.get(hash_)
+        if found is not None or (parent is not None and parent.height + 1 >= self.floor_height):
+            return found
+        return self._get_old(hash_)
+
     def _get_old(self, hash_: BlockHash) -> Entry[H] | None:
         with self._lock:
             entry = self._entries.get(hash_) or self._old.get(hash_)

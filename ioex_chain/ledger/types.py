@@ -66,7 +66,7 @@ class Status(IntFlag):
     @property
     def is_invalid(self) -> bool:
         """Whether the block can never be on the best chain."""
-        return bool(self & (Status.INVALID | Status.INVALID_ANCESTOR))
+        return self._value_ & 12 != 0  # INVALID or INVALID_ANCESTOR; asked for each header, so plain integers
 
 
 class Entry(Generic[H]):

@@ -25,13 +25,18 @@ MEDIAN_SPAN = 11
 
 def median_time_past(entry: Entry[Header]) -> int:
     """Give the median time of a block and the 10 before it (BIP-113)."""
+    times = sorted(times_past(entry))
+    return times[len(times) // 2]
+
+
+def times_past(entry: Entry[Header]) -> list[int]:
+    """Give the times of a block and the 10 before it, oldest first."""
     times: list[int] = []
     at: Entry[Header] | None = entry
     while at is not None and len(times) < MEDIAN_SPAN:
         times.append(at.header.time)
         at = at.parent
-    times.sort()
-    return times[len(times) // 2]
+    return times[::-1]
 
 
 class PowEngine:
@@ -39,6 +44,17 @@ class PowEngine:
 
     def __init__(self, spec: PowSpec) -> None:
         self.spec = spec
+        self._last: tuple[bytes, tuple[int, ...]] = (b"", ())
+
+    def _median_time(self, entry: Entry[Header]) -> int:
+        """Give `median_time_past` of an entry; on a run of headers each takes over the times of the last."""
+        before, times = self._last
+        if before != entry.header.parent_hash or len(times) < MEDIAN_SPAN:
+            times = tuple(times_past(entry))
+        else:
+            times = (*times[1:], entry.header.time)
+        self._last = (entry.hash, times)
+        return sorted(times)[len(times) // 2]
 
     def check_header(self, header: Header, parent: Entry[Header], now: int) -> None:
         """Raise PowHeaderError, or TimeTooNew (a NotYetValid) when only the clock is in the way."""
@@ -46,7 +62,7 @@ class PowEngine:
         expected = next_bits(self.spec, parent.height, parent.header.time)
         if header.bits != expected:
             raise errors.WrongBits(f"bits {header.bits:08x}, the difficulty rule gives {expected:08x}")
-        median = median_time_past(parent)
+        median = self._median_time(parent)
         if header.time <= median:
             raise errors.TimeTooOld(f"time {header.time} is not after the median {median}")
         if header.time > now + self.spec.max_future:

@@ -75,6 +75,8 @@ class Ledger(Generic[H, B, R]):
         self._clock = clock
         self._listeners: list[Callable[[HeadChanged[H, R]], None]] = []
         self._fresh: B | None = None
+        self._pending: Changes = {}
+        self._sync = True
         header = self._header(genesis_block)
         opening.initialise(store, machine, genesis_block, header, network_id)
         meta = opening.read_meta(store, network_id, header.hash)
@@ -172,19 +174,17 @@ class Ledger(Generic[H, B, R]):
         return self.accept_headers((header,))[0]
 
     def accept_headers(self, headers: Sequence[H]) -> list[Entry[H]]:
-        """Take headers, each after its parent, with one unsynced write.
+        """Take headers, each after its parent, with one write.
 
         Raises as `accept_header`; the headers before the one that failed are kept.
         """
         now = self._clock.now()
-        rows: Changes = {}
         try:
-            return [self._take_header(header, now, rows) for header in headers]
+            return [self._take_header(header, now) for header in headers]
         finally:
-            if rows:
-                self._store.write(rows, sync=False)
+            self._write({})
 
-    def _take_header(self, header: H, now: int, rows: Changes) -> Entry[H]:
+    def _take_header(self, header: H, now: int) -> Entry[H]:
         parent = self._index.get(header.parent_hash)
         known = self._index.get_on(parent, header.hash)
         if known is not None:
@@ -198,22 +198,36 @@ class Ledger(Generic[H, B, R]):
         self._engine.check_header(header, parent, now)
         entry = self._child(header, parent)
         self._index.add(entry)
-        key, rows[key] = entry_row(entry, entry.status)
-        rows[schema.height_key(entry.hash)] = schema.encode_height(entry.height)
+        key, value = entry_row(entry, entry.status)
+        self._pending[key] = value
+        self._pending[schema.height_key(entry.hash)] = schema.encode_height(entry.height)
         return entry
 
     def _child(self, header: H, parent: Entry[H]) -> Entry[H]:
         weight = parent.weight + self._engine.weight(header, parent)
         return Entry(header, parent.height + 1, weight, Status.HEADER, 0, parent, self._index.require)
 
-    def accept_block(self, block: B) -> HeadChanged[H, R] | None:
+    def accept_block(self, block: B, *, sync: bool = True) -> HeadChanged[H, R] | None:
         """Take a block; give what changed if it made a better chain.
 
         The body may come before its parents' bodies: then it waits. One that is stored already changes
         nothing. Raises as `accept_header`, MutatedBlock (not remembered), and InvalidBlock when this very
         block breaks a rule, which is remembered.
+
+        Without `sync` a power cut (not a killed process) may cost the newest blocks, in the worst case a
+        rebuild: for databases that are built from other data and dropped if that is interrupted; end with
+        `flush`.
         """
-        entry = self.accept_header(self._header(block))
+        self._sync = sync
+        try:
+            return self._take_block(block)
+        finally:
+            self._fresh = None
+            self._write({})
+            self._sync = True
+
+    def _take_block(self, block: B) -> HeadChanged[H, R] | None:
+        entry = self._take_header(self._header(block), self._clock.now())
         if entry.status & Status.BODY:
             return None
         try:
@@ -221,14 +235,14 @@ class Ledger(Generic[H, B, R]):
         except InvalidBlock:
             self._condemn(entry)
             raise
-        self._store_body(entry, block)
-        self._fresh = block  # spares reading back what has just been written
-        try:
-            return self._settle(self.head, blame=entry)
-        finally:
-            self._fresh = None
+        self._take_body(entry, block)
+        return self._settle(self.head, blame=entry)
 
-    def _store_body(self, entry: Entry[H], block: B) -> None:
+    def flush(self) -> None:
+        """Make everything that was written without `sync` last."""
+        self._store.write({}, sync=True)
+
+    def _take_body(self, entry: Entry[H], block: B) -> None:
         entry.status |= Status.BODY
         changed = [entry]
         if self._index.parent(entry).sequence:
@@ -236,10 +250,10 @@ class Ledger(Generic[H, B, R]):
             for newly in changed:
                 newly.sequence = self._sequence
                 self._sequence += 1
-        rows = self._rows_of(changed)
-        rows[schema.body_key(entry.hash)] = block.encode()
-        rows[schema.META_SEQUENCE] = schema.encode_sequence(self._sequence)
-        self._store.write(rows, sync=False)
+        self._fresh = block
+        self._pending.update(self._rows_of(changed))
+        self._pending[schema.body_key(entry.hash)] = block.encode()
+        self._pending[schema.META_SEQUENCE] = schema.encode_sequence(self._sequence)
         self._choice.consider(changed, self.head)
 
     def preview(self, block: B) -> R:
@@ -275,7 +289,7 @@ class Ledger(Generic[H, B, R]):
             raise BelowFloor(f"{entry} contradicts the final block {self.floor}")
         changed = None
         if self._index.is_best(entry):
-            self._store.write({schema.META_FLOOR: hash_})
+            self._write({schema.META_FLOOR: hash_})
         else:
             changed = self._go_to_branch_of(entry)
         self._choice.raise_floor(entry)
@@ -317,7 +331,7 @@ class Ledger(Generic[H, B, R]):
             cleared.append(entry)
         for entry in cleared:
             entry.status &= ~_INVALID
-        self._store.write(self._rows_of(cleared))
+        self._write(self._rows_of(cleared))
         self._choice.refresh(self.head)
         return self._settle(self.head)
 
@@ -331,7 +345,7 @@ class Ledger(Generic[H, B, R]):
             raise BelowFloor(f"{entry} contradicts the final block {self.floor}")
         self._require_undo(self._index.fork(self.head, entry))
         self._choice.approved.add(hash_)
-        self._store.write({schema.META_APPROVED: b"".join(sorted(self._choice.approved))})
+        self._write({schema.META_APPROVED: b"".join(sorted(self._choice.approved))})
         return self._settle(self.head)
 
     def rollback(self, count: int) -> HeadChanged[H, R]:
@@ -410,7 +424,7 @@ class Ledger(Generic[H, B, R]):
         approved = self._choice.approved.difference(entry.hash for entry in connected)
         if approved != self._choice.approved:
             step.changes[schema.META_APPROVED] = b"".join(sorted(approved))
-        self._store.write(step.changes)
+        self._write(step.changes)
         for entry in connected:
             entry.status |= Status.CONNECTED
         self._index.set_head(step.event.head, connected)
@@ -425,7 +439,7 @@ class Ledger(Generic[H, B, R]):
         entry.status |= Status.INVALID
         for descendant in above:
             descendant.status |= Status.INVALID_ANCESTOR
-        self._store.write(self._rows_of([entry, *above]), sync=False)
+        self._write(self._rows_of([entry, *above]))
         self._choice.discard([entry, *above])
 
     def _require_undo(self, fork: Entry[H]) -> None:
@@ -434,6 +448,14 @@ class Ledger(Generic[H, B, R]):
                 f"undo records reach back to height {self._choice.undo_from - 1}, not to {fork.height}; "
                 "only `ioex db reindex` can build another chain from there"
             )
+
+    def _write(self, rows: Changes) -> None:
+        """Write `rows` and what is pending, at once; a pending row gives way to a newer one."""
+        for key, value in self._pending.items():
+            rows.setdefault(key, value)
+        if rows:
+            self._store.write(rows, self._sync)
+            self._pending.clear()
 
     def _rows_of(self, entries: Iterable[Entry[H]]) -> Changes:
         return dict(entry_row(entry, entry.status) for entry in entries)

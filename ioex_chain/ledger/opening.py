@@ -6,12 +6,24 @@ from typing import TypeVar
 from ioex_chain.ledger import schema
 from ioex_chain.ledger.errors import StoreCorrupt, WrongFormat, WrongNetwork
 from ioex_chain.ledger.overlay import Overlay
-from ioex_chain.ledger.types import BlockLike, Entry, HeaderLike, KeyValueStore, StateMachine, Status
+from ioex_chain.ledger.types import (
+    BlockLike,
+    Entry,
+    HeaderLike,
+    KeyValueStore,
+    Readable,
+    StateMachine,
+    Status,
+)
 from ioex_chain.primitives.types import BlockHash
 
 H = TypeVar("H", bound=HeaderLike)
 B = TypeVar("B", bound=BlockLike[HeaderLike])
 R = TypeVar("R")
+_FOREIGN = (
+    "this data directory belongs to another network or another genesis block; "
+    "choose the right --network or another --datadir"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +77,7 @@ def read_meta(store: KeyValueStore, network_id: bytes, genesis: BlockHash) -> Me
     """
     _check_format(store)
     if _row(store, schema.META_NETWORK) != network_id or _row(store, schema.best_key(0)) != genesis:
-        raise WrongNetwork(
-            "this data directory belongs to another network or another genesis block; "
-            "choose the right --network or another --datadir"
-        )
+        raise WrongNetwork(_FOREIGN)
     if store.get(schema.META_REPAIRED) is not None:
         raise StoreCorrupt("the database was repaired and may have lost rows; run `ioex db reindex`")
     return Meta(
@@ -80,13 +89,29 @@ def read_meta(store: KeyValueStore, network_id: bytes, genesis: BlockHash) -> Me
     )
 
 
+def refuse_foreign(store: Readable, network_id: bytes, genesis: BlockHash) -> None:
+    """Refuse what a newer program or another network wrote; damaged or missing rows are passed over.
+
+    For tools that work on databases which cannot be opened. Raises WrongFormat, WrongNetwork.
+    """
+    version = store.get(schema.META_FORMAT)
+    if version is not None and len(version) == 4:
+        _check_version(schema.decode_height(schema.META_FORMAT, version))
+    for key, ours in ((schema.META_NETWORK, network_id), (schema.best_key(0), genesis)):
+        if store.get(key) not in (ours, None):
+            raise WrongNetwork(_FOREIGN)
+
+
 def _check_format(store: KeyValueStore) -> None:
     value = store.get(schema.META_FORMAT)
     if value is None:
         if store.get(schema.META_HEAD) is not None or store.get(schema.META_NETWORK) is not None:
             raise schema.damaged(schema.META_FORMAT, "is missing")
         raise WrongFormat("the database was not written by ioex; choose another --datadir")
-    version = schema.decode_height(schema.META_FORMAT, value)
+    _check_version(schema.decode_height(schema.META_FORMAT, value))
+
+
+def _check_version(version: int) -> None:
     if version != schema.FORMAT_VERSION:
         raise WrongFormat(
             f"the data has format {version}, this program reads {schema.FORMAT_VERSION}; "

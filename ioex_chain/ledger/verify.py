@@ -218,14 +218,17 @@ def reindex(
 ) -> int:
     """Feed every readable header and block of `old` to a ledger on a new store; give the new height.
 
-    The best chain comes first, so that ties fall as they did; invalid marks and the floor are kept. Rows of
-    `old` that are damaged or missing are passed over: what stood on them has to come from peers again.
+    The best chain comes first, so that ties fall as they did. The floor is kept, and so are invalid marks
+    unless the files were repaired: repair may let flipped bits through, and a mark is the one thing that is
+    not verified again. Rows of `old` that are damaged or missing are passed over: what stood on them has to
+    come from peers again.
     Raises StoreCorrupt if the files of `old` themselves cannot be read (`store.repair` first), and what a
     write to the new store raises.
     """
     tell = progress or (lambda _what, _done: None)
+    keep_marks = old.get(schema.META_REPAIRED) is None
     for done, (key, value) in enumerate(old.scan(schema.ENTRY), 1):
-        _take_entry(ledger, codec, key, value)
+        _take_entry(ledger, codec, key, value, keep_marks)
         if done % _EVERY == 0:
             tell("headers", done)
     for done, (_, hash_) in enumerate(old.scan(schema.BEST), 1):
@@ -238,11 +241,14 @@ def reindex(
     if floor is not None and ledger.entry(BlockHash(floor)) is not None:
         with suppress(Rejected, UnknownBlock):  # its branch may be among what was lost
             ledger.finalize(BlockHash(floor))
+    ledger.flush()
     tell("done", ledger.head.height)
     return ledger.head.height
 
 
-def _take_entry(ledger: Ledger[H, B, R], codec: Codec[H, B], key: bytes, value: bytes) -> None:
+def _take_entry(
+    ledger: Ledger[H, B, R], codec: Codec[H, B], key: bytes, value: bytes, keep_mark: bool
+) -> None:
     try:
         status, _, _, header_bytes = schema.decode_entry(key, value)
         header = codec.header(header_bytes)
@@ -250,17 +256,16 @@ def _take_entry(ledger: Ledger[H, B, R], codec: Codec[H, B], key: bytes, value: 
         return
     try:
         entry = ledger.accept_header(header)
-        if status & Status.INVALID:
+        if keep_mark and status & Status.INVALID:
             ledger.invalidate(entry.hash)
     except Rejected:
         return
 
 
 def _take_body(ledger: Ledger[H, B, R], codec: Codec[H, B], data: bytes | None) -> bool:
-    if data is None:
-        return False
+    """Whether the bytes are a block that the ledger has now."""
     try:
-        ledger.accept_block(codec.block(data))
+        ledger.accept_block(codec.block(data or b""), sync=False)
     except (DecodeError, Rejected):
         return False
     return True
@@ -271,7 +276,11 @@ def _take_other_bodies(old: Readable, ledger: Ledger[H, B, R], codec: Codec[H, B
     while taken:  # again, as long as a lost header row was filled in from a body
         taken = 0
         for key, data in old.scan(schema.BODY):
-            known = ledger.entry(BlockHash(key[1:]))
-            if known is None or not (known.status & Status.BODY or known.status.is_invalid):
-                taken += _take_body(ledger, codec, data)
+            if _is_wanted(ledger, key[1:]) and _take_body(ledger, codec, data):
+                taken += not _is_wanted(ledger, key[1:])  # a damaged key may name another block
         tell("other bodies", taken)
+
+
+def _is_wanted(ledger: Ledger[H, B, R], hash_: bytes) -> bool:
+    known = ledger.entry(BlockHash(hash_))
+    return known is None or not (known.status & Status.BODY or known.status.is_invalid)

@@ -43,8 +43,8 @@ class FailingStore:
     def write(self, changes: Mapping[bytes, bytes | None], sync: bool = True) -> None:
         number = self.writes
         self.writes += 1
-        if number > self._at and self._moment is Moment.FULL:
-            raise StoreFull("an earlier write failed")
+        if 0 <= self._at < number:
+            raise StoreFull("an earlier write failed") if self._moment is Moment.FULL else Crashed
         if number == self._at:
             if self._moment is Moment.BEFORE:
                 raise Crashed

@@ -74,7 +74,7 @@ HEADS, STATE, WRITES = control()
 
 
 def test_the_story_has_every_kind_of_write() -> None:
-    assert WRITES > 40
+    assert WRITES > 20
     assert len(set(HEADS)) == 9  # genesis, four of ours, theirs, the third's, and two more
 
 
@@ -107,7 +107,7 @@ def test_nothing_more_is_taken_after_a_full_disk() -> None:
             ledger.accept_block(block)
         except LedgerError:
             failures += 1
-    assert failures == 4
+    assert failures == 2  # writes: genesis, three blocks, then no more
     whole(disk.store, open_small(disk.store))
 
 

@@ -414,3 +414,42 @@ def test_a_long_catch_up_is_written_in_pieces(store, monkeypatch):
     assert len(change.disconnected) == 6
     assert [done.entry.hash for done in change.connected] == [block.hash for block in theirs]
     sound(ledger)
+
+
+class CountingStore(MemoryStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.syncs: list[bool] = []
+
+    def write(self, changes, sync=True):
+        self.syncs.append(sync)
+        super().write(changes, sync)
+
+
+def test_a_block_is_one_synced_write_with_its_header_and_body():
+    store = CountingStore()
+    ledger = open_toy(store)
+    blocks = grow(GENESIS.hash, 4)
+    store.syncs.clear()
+    ledger.accept_block(blocks[0])
+    ledger.accept_block(blocks[0])
+    assert store.syncs == [True]
+    ledger.accept_headers([block.header for block in blocks])
+    assert store.syncs == [True] * 2
+    ledger.accept_block(blocks[1], sync=False)
+    ledger.flush()
+    ledger.accept_block(blocks[2])
+    assert store.syncs == [True, True, False, True, True]
+
+
+def test_the_header_of_a_mutated_or_bad_body_is_written(store):
+    ledger = open_toy(store)
+    [good] = grow(GENESIS.hash, 1)
+    bad = block_on(GENESIS.hash, BAD)
+    with pytest.raises(MutatedBlock):
+        ledger.accept_block(ToyBlock(good.header, b"other"))
+    with pytest.raises(BadBody):
+        ledger.accept_block(bad)
+    again = open_toy(store)
+    assert again.entry(good.hash).status == Status.HEADER
+    assert again.entry(bad.hash).status == Status.INVALID

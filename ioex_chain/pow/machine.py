@@ -14,7 +14,7 @@ from ioex_chain.pow.block import Block
 from ioex_chain.pow.coinbase import check_coinbase, check_coinbase_amount, find_commitment, witness_commitment
 from ioex_chain.pow.consensus import check_spend, check_transaction, is_final, median_time_past
 from ioex_chain.pow.header import Header
-from ioex_chain.pow.script import DATA_OPCODE, Check, SighashContext, check_input, classify
+from ioex_chain.pow.script import DATA_HEAD, Check, SighashContext, check_input, classify
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.pow.utxo import (
     COIN_PREFIX,
@@ -197,7 +197,7 @@ class _Application:
         swap, height, txid, indexes = self.view.swap, self.height, tx.txid, self.indexes
         is_coinbase = index == 0
         for position, (value, script) in enumerate(tx.outputs):
-            if script[0] == DATA_OPCODE:
+            if script[:1] == DATA_HEAD:
                 continue
             outpoint = txid + position.to_bytes(4, "little")
             row = encode_coin(value, script, height, is_coinbase)

@@ -16,8 +16,8 @@ from ioex_chain.pow import errors
 from ioex_chain.pow.transaction import SEQUENCE_FINAL, Transaction
 from ioex_chain.primitives.codec import compact, sized
 
-DATA_OPCODE = 0x6A
-"""OP_RETURN."""
+DATA_HEAD = b"\x6a"
+"""OP_RETURN: what an output that carries data begins with."""
 MAX_DATA_SCRIPT = 83
 MAX_MULTISIG_KEYS = 20
 LOCKTIME_THRESHOLD = 500_000_000
@@ -66,7 +66,7 @@ def classify(script: bytes) -> Form | None:
             return Form.DEPOSIT
         if script == _RESERVE_CHANGE:
             return Form.RESERVE
-    return Form.DATA if size and script[0] == DATA_OPCODE else None
+    return Form.DATA if script[:1] == DATA_HEAD else None
 
 
 class SpendScript(NamedTuple):

@@ -183,4 +183,6 @@ def decode_undo(data: bytes) -> dict[bytes, bytes | None]:
     values = _columns(data, keys_at + sum(key_sizes), value_sizes)
     before: dict[bytes, bytes | None] = dict.fromkeys(keys[:absent])
     before.update(zip(keys[absent:], values, strict=True))
+    if len(before) != absent + present:
+        raise DecodeError("an undo record names a key twice")
     return before

@@ -101,7 +101,7 @@ def decoders() -> list[Decoder]:
             lambda coin: encode_coin(*coin),
             (encode_coin(5, scripts[0], 9, True), bytes(12)),
         ),
-        Decoder("undo", read_undo, encode_undo, (encode_undo(rows), encode_undo({}))),
+        Decoder("undo", decode_undo, encode_undo, (encode_undo(rows), encode_undo({}))),
         Decoder(
             "compact",
             read_compact,
@@ -196,14 +196,6 @@ def read_account(data: bytes) -> bytes:
     """Read an account; the digits' case may be missing, so the input itself is what is given back."""
     parse_account(data.decode("latin-1"))
     return data
-
-
-def read_undo(data: bytes) -> dict[bytes, bytes | None]:
-    """Read an undo record. One that names a key twice is left out: a dict holds the last of them only."""
-    rows = decode_undo(data)
-    if len(rows) != int.from_bytes(data[:4], "big") + int.from_bytes(data[4:8], "big"):
-        raise DecodeError("a key is named twice")
-    return rows
 
 
 def mutate(data: bytes, corpus: tuple[bytes, ...], chance: random.Random) -> bytes:

@@ -1,6 +1,9 @@
 """`ioex db`: check, repair, compact and rebuild the database of a stopped node."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -8,13 +11,15 @@ import typer
 from ioex_chain.cli.options import Session, command, err, fail, out
 from ioex_chain.cli.progress import Progress
 from ioex_chain.ledger import store as stores
-from ioex_chain.ledger.errors import StoreError
+from ioex_chain.ledger.errors import StoreCorrupt
+from ioex_chain.ledger.opening import refuse_foreign
 from ioex_chain.ledger.verify import check as check_database
 from ioex_chain.ledger.verify import reindex as rebuild
 from ioex_chain.node.build import CODEC, open_ledger, open_store
 from ioex_chain.node.clock import SystemClock
 from ioex_chain.node.datadir import DataDir, Identity
 from ioex_chain.node.processes import verify_pool
+from ioex_chain.pow.genesis import genesis_block, identity_of
 from ioex_chain.pow.machine import PowMachine
 from ioex_chain.primitives.types import display
 from ioex_chain.spec.load import load_network
@@ -25,12 +30,25 @@ app = typer.Typer(
 )
 
 
-def _locked(session: Session) -> tuple[DataDir, Identity, NetworkSpec]:
+@contextmanager
+def _locked(session: Session) -> Iterator[tuple[DataDir, Identity, NetworkSpec]]:
+    """Take the folder of a stopped node. Raises NotInitialised, StoreError."""
     datadir = session.datadir
     identity = datadir.identity()
     datadir.lock()
-    spec = load_network(identity.network, genesis_time=identity.genesis_time, spacing=identity.spacing)
-    return datadir, identity, spec
+    try:
+        spec = load_network(identity.network, genesis_time=identity.genesis_time, spacing=identity.spacing)
+        yield datadir, identity, spec
+    finally:
+        datadir.unlock()
+
+
+@contextmanager
+def _opened(session: Session, datadir: DataDir, spec: NetworkSpec) -> Iterator[stores.LevelStore]:
+    """Open the database, damaged or not, unless it is somebody else's. Raises StoreError."""
+    with closing(open_store(session.config, datadir, create=False)) as store:
+        refuse_foreign(store, identity_of(spec), genesis_block(spec).hash)
+        yield store
 
 
 @app.command("check")
@@ -40,9 +58,11 @@ def check(
     deep: Annotated[bool, typer.Option("--deep", help="Check every body against its header too.")] = False,
 ) -> None:
     """Read every row and see that they agree. Exits 1 when something is wrong."""
-    datadir, _, spec = _locked(session)
-    store = open_store(session.config, datadir, create=False)
-    with Progress("checking", session) as progress:
+    with (
+        _locked(session) as (datadir, _, spec),
+        _opened(session, datadir, spec) as store,
+        Progress("checking", session) as progress,
+    ):
         machine = PowMachine(spec)
         report = check_database(
             store,
@@ -50,7 +70,6 @@ def check(
             check_block=machine.check_block if deep else None,
             progress=progress.step,
         )
-    store.close()
     result: dict[str, Any] = {
         "database": str(datadir.database),
         "height": report.height,
@@ -81,8 +100,10 @@ def check(
 @command()
 def repair(session: Session) -> None:
     """Let LevelDB save what it can of damaged files. Follow it with `ioex db reindex`."""
-    datadir, _, _ = _locked(session)
-    stores.repair(datadir.database)
+    with _locked(session) as (datadir, _, spec):
+        with suppress(StoreCorrupt), _opened(session, datadir, spec):
+            pass
+        stores.repair(datadir.database)
     session.show(
         {"repaired": str(datadir.database), "next": "ioex db reindex"},
         lambda: out.print("Saved what could be read. Now run: ioex db reindex", highlight=False),
@@ -93,12 +114,10 @@ def repair(session: Session) -> None:
 @command()
 def compact(session: Session) -> None:
     """Give the disk space of deleted rows back."""
-    datadir, _, _ = _locked(session)
-    store = open_store(session.config, datadir, create=False)
-    before = store.size()
-    store.compact()
-    after = store.size()
-    store.close()
+    with _locked(session) as (datadir, _, spec), _opened(session, datadir, spec) as store:
+        before = store.size()
+        store.compact()
+        after = store.size()
     session.show(
         {"bytes_before": before, "bytes_after": after},
         lambda: out.print(f"{before / 1e6:.1f} MB before, {after / 1e6:.1f} MB after", highlight=False),
@@ -112,42 +131,30 @@ def reindex(session: Session) -> None:
 
     The new database takes the old one's place only when it is complete: interrupted, it changes nothing.
     """
-    datadir, identity, spec = _locked(session)
-    indexes = identity.indexes if session.config.indexes is None else session.config.indexes
-    fresh = datadir.database.with_name("pow.reindex")
-    shutil.rmtree(fresh, ignore_errors=True)
-    workers = verify_pool(session.config.verify_processes)
-    old = open_store(session.config, datadir, create=False)
-    new = stores.LevelStore(fresh, create=True)
-    ledger = open_ledger(
-        spec, new, SystemClock(), indexes=indexes, archive=session.config.archive, workers=workers
-    )
-    with Progress("reindexing", session) as progress:
-        height = rebuild(old, ledger, CODEC, progress.step)
-    head = display(ledger.head.hash)
-    old.close()
-    new.close()
-    if workers is not None:
-        workers.shutdown(cancel_futures=True)
-    _swap(datadir, identity, indexes=indexes)
+    with _locked(session) as (datadir, identity, spec):
+        indexes = identity.indexes if session.config.indexes is None else session.config.indexes
+        workers = verify_pool(session.config.verify_processes)
+        shutil.rmtree(datadir.rebuilt, ignore_errors=True)
+        try:
+            with (
+                _opened(session, datadir, spec) as old,
+                closing(stores.LevelStore(datadir.rebuilt, create=True)) as new,
+                Progress("reindexing", session) as progress,
+            ):
+                archive = session.config.archive
+                ledger = open_ledger(
+                    spec, new, SystemClock(), indexes=indexes, archive=archive, workers=workers
+                )
+                height = rebuild(old, ledger, CODEC, progress.step)
+                head = display(ledger.head.hash)
+        finally:
+            if workers is not None:
+                workers.shutdown(cancel_futures=True)
+        datadir.take_rebuilt(replace(identity, indexes=indexes))
     session.show(
         {"height": height, "head": head, "indexes": indexes},
         lambda: out.print(f"Rebuilt up to height {height}, {head}", highlight=False, soft_wrap=True),
     )
-
-
-def _swap(datadir: DataDir, identity: Identity, *, indexes: bool) -> None:
-    fresh, aside = datadir.database.with_name("pow.reindex"), datadir.database.with_name("pow.old")
-    try:
-        shutil.rmtree(aside, ignore_errors=True)
-        datadir.database.rename(aside)
-        fresh.rename(datadir.database)
-        datadir.write_identity(Identity(identity.network, identity.genesis_time, identity.spacing, indexes))
-        shutil.rmtree(aside)
-    except OSError as error:
-        raise StoreError(
-            f"cannot put the new database in place ({error.strerror}); rename {fresh} to {datadir.database}"
-        ) from error
 
 
 @command()
@@ -156,16 +163,13 @@ def rollback(
     count: Annotated[int, typer.Argument(help="How many blocks to take off.", min=1)],
 ) -> None:
     """Take the last COUNT blocks off a stopped node's chain; it fetches them anew when it runs."""
-    datadir, _, spec = _locked(session)
-    store = open_store(session.config, datadir, create=False)
-    ledger = open_ledger(spec, store, SystemClock(), archive=session.config.archive)
-    try:
-        event = ledger.rollback(count)
-    except ValueError as error:
-        fail(str(error), as_json=session.as_json)
-        return
-    finally:
-        store.close()
+    with _locked(session) as (datadir, _, spec), _opened(session, datadir, spec) as store:
+        ledger = open_ledger(spec, store, SystemClock(), archive=session.config.archive)
+        try:
+            event = ledger.rollback(count)
+        except ValueError as error:
+            fail(str(error), as_json=session.as_json)
+            return
     session.show(
         {"height": event.head.height, "head": display(event.head.hash), "removed": count},
         lambda: out.print(f"Now at height {event.head.height}, {display(event.head.hash)}", highlight=False),

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -53,6 +54,15 @@ class DataDir:
         return self.path / "pow"
 
     @property
+    def rebuilt(self) -> Path:
+        """Where a reindex makes the new database."""
+        return self.path / "pow.reindex"
+
+    @property
+    def _aside(self) -> Path:
+        return self.path / "pow.old"
+
+    @property
     def cookie(self) -> Path:
         """The RPC password of this run."""
         return self.path / ".cookie"
@@ -95,7 +105,7 @@ class DataDir:
         content = {"format": FORMAT, "network": identity.network, "indexes": identity.indexes}
         options = {"genesis_time": identity.genesis_time, "spacing": identity.spacing}
         content.update({name: value for name, value in options.items() if value is not None})
-        content["checksum"] = _checksum(content)
+        content["checksum"] = checksum(content)
         write_atomically(self.marker, (json.dumps(content, indent=2) + "\n").encode())
 
     def identity(self) -> Identity:
@@ -119,21 +129,42 @@ class DataDir:
 
     def _read(self, content: Any) -> Identity:
         """Check what the marker says. Raises ValueError, TypeError, KeyError for damage, and WrongFormat."""
-        version, checksum = content["format"], content.pop("checksum", None)
-        if type(version) is not int or version < 1 or checksum not in (_checksum(content), None):
+        version, found = content["format"], content.pop("checksum", None)
+        if type(version) is not int or version < 1 or found not in (checksum(content), None):
             raise ValueError
         if version > FORMAT:
             raise WrongFormat(
                 f"{self.path} was written by a newer ioex (format {version}, this one knows {FORMAT}); "
                 "update this program, or choose another --datadir"
             )
-        if checksum is None:
+        if found is None:
             raise ValueError
         names = ("network", "genesis_time", "spacing", "indexes")
         identity = Identity(*(content.get(name) for name in names))
         if not _is_sound(identity):
             raise ValueError
         return identity
+
+    def take_rebuilt(self, identity: Identity) -> None:
+        """Put a complete new database in the old one's place; `lock` ends what a crash interrupts here.
+
+        Raises StoreFull.
+        """
+        try:
+            shutil.rmtree(self._aside, ignore_errors=True)
+            self.database.rename(self._aside)
+            self.write_identity(identity)
+            self.rebuilt.rename(self.database)
+            shutil.rmtree(self._aside)
+        except OSError as error:
+            raise StoreFull(
+                f"cannot put the new database in place in {self.path}: {error.strerror}; run it again"
+            ) from error
+
+    def _end_interrupted_swap(self) -> None:
+        if self._aside.exists() and self.rebuilt.exists() and not self.database.exists():
+            self.rebuilt.rename(self.database)
+            shutil.rmtree(self._aside, ignore_errors=True)
 
     def lock(self) -> None:
         """Take the folder for this process. Raises StoreLocked, StoreFull."""
@@ -154,6 +185,7 @@ class DataDir:
         handle.write(f"{os.getpid()}\n")
         handle.flush()
         self._lock = handle
+        self._end_interrupted_swap()
 
     def unlock(self) -> None:
         """Give the folder back."""
@@ -171,7 +203,7 @@ def _is_sound(identity: Identity) -> bool:
     )
 
 
-def _checksum(content: dict[str, Any]) -> str:
+def checksum(content: dict[str, Any]) -> str:
     """Tell a damaged marker from another network's: one wrong digit in it would be another genesis block."""
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -22,13 +22,14 @@ def search(core: bytes, target: int, batch: int, count: int = BATCH) -> int | No
 
     Gives the nonce whose hash, read little-endian, is at most `target`, or None.
     """
-    copy = sha256(core[:64]).copy
+    hasher = sha256  # a local name costs less in the loop
+    copy = hasher(core[:64]).copy
     prefix = core[64:76] + (batch >> 2).to_bytes(2, "little")
-    zeros = bytes(32 - (target.bit_length() + 7) // 8)
+    top = target >> 248
     for tail in _TAILS[batch & 3][:count]:
         state = copy()
         state.update(prefix + tail)
-        digest = sha256(state.digest()).digest()
-        if digest.endswith(zeros) and int.from_bytes(digest, "little") <= target:
+        digest = hasher(state.digest()).digest()
+        if digest[31] <= top and int.from_bytes(digest, "little") <= target:
             return int.from_bytes(prefix[12:] + tail, "little")
     return None

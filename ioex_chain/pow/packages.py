@@ -12,7 +12,7 @@ from ioex_chain.primitives.types import OutPoint, TxHash
 
 _NONE: frozenset["MempoolEntry"] = frozenset()
 
-_USAGE_BASE, _USAGE_INPUT, _USAGE_OUTPUT, _USAGE_BYTE = 1_600, 480, 200, 2
+_USAGE_BASE, _USAGE_INPUT, _USAGE_OUTPUT, _USAGE_BYTE = 1_000, 480, 170, 2
 """Measured with tracemalloc: an entry, its transaction object and its places in the indexes."""
 
 

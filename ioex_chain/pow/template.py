@@ -6,8 +6,9 @@ with a payout script, whose extra nonce, time and nonce are still free.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from ioex_chain.pow.block import Block
 from ioex_chain.pow.coinbase import build_coinbase
@@ -41,8 +42,7 @@ class TemplateRefused(IoexError):
     """The pool gave transactions that the chain refuses, again and again: a fault of this program."""
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateTransaction:
+class TemplateTransaction(NamedTuple):
     """A transaction of a template; `depends` are the places (from 1) of those before it that it spends."""
 
     tx: Transaction
@@ -204,7 +204,13 @@ class TemplateBuilder:
             for entry in select(self._pool, self._limits)
             if is_final(entry.tx, tip.height, tip.median_time)
         ]
-        return _with_depends([TemplateTransaction(entry.tx, entry.fee, entry.checks) for entry in chosen])
+        places: dict[bytes, int] = {entry.tx.txid: place for place, entry in enumerate(chosen, 1)}
+        return tuple(
+            TemplateTransaction(
+                entry.tx, entry.fee, entry.checks, _depends(entry.tx, places) if entry.parents else ()
+            )
+            for entry in chosen
+        )
 
     def _template(self, entries: tuple[TemplateTransaction, ...]) -> Template:
         tip = Tip.of(self._chain)
@@ -242,7 +248,7 @@ def _measure(tx: Transaction, coins: Sequence[Coin]) -> TemplateTransaction:
 
 def _with_depends(entries: Sequence[TemplateTransaction]) -> tuple[TemplateTransaction, ...]:
     places: dict[bytes, int] = {entry.tx.txid: place for place, entry in enumerate(entries, 1)}
-    return tuple(replace(entry, depends=_depends(entry.tx, places)) for entry in entries)
+    return tuple(entry._replace(depends=_depends(entry.tx, places)) for entry in entries)
 
 
 def _depends(tx: Transaction, places: dict[bytes, int]) -> tuple[int, ...]:

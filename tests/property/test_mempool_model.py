@@ -24,7 +24,7 @@ from ioex_chain.pow.tip import Tip
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.pow.utxo import get_coin
 
-MAX_USAGE = 36_000
+MAX_USAGE = 28_000
 FEES = st.integers(200, 2_000) | st.integers(2_000, 60_000)
 PICK = st.integers(0, 10_000)
 

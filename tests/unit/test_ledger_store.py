@@ -407,3 +407,44 @@ def test_marks_of_an_unharmed_database_are_kept() -> None:
     assert reindex(store, rebuilt, CODEC) == 3
     assert rebuilt.floor.hash == blocks[1].hash
     assert rebuilt.entry(blocks[3].hash).status.is_invalid
+
+
+def flipped(path: Path, pattern: str, at: float) -> None:
+    [file] = path.glob(pattern)
+    data = bytearray(file.read_bytes())
+    data[int(at * len(data))] ^= 1
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("at", [0.01, 0.2, 0.4, 0.6, 0.8])
+def test_a_flipped_bit_in_a_table_is_an_error_not_a_value(tmp_path, at) -> None:
+    rows = {b"k%04d" % number: os.urandom(200) for number in range(500)}  # does not compress
+    store = LevelStore(tmp_path, create=True)
+    store.write(rows)
+    store.close()
+    LevelStore(tmp_path, create=False).close()  # turns the log into a table
+    flipped(tmp_path, "*.ldb", at)
+    store = LevelStore(tmp_path, create=False)
+    with pytest.raises(StoreCorrupt, match="ioex db repair"):
+        dict(store.scan(b""))
+    with store.snapshot() as snapshot, pytest.raises(StoreCorrupt):
+        dict(snapshot.scan(b""))
+    refused = 0
+    for key, value in rows.items():
+        try:
+            assert store.get(key) == value
+        except StoreCorrupt:
+            refused += 1
+    assert 0 < refused < 60
+    store.close()
+
+
+@pytest.mark.parametrize("at", [0.01, 0.5, 0.9])
+def test_a_flipped_bit_in_the_log_loses_nothing_silently(tmp_path, at) -> None:
+    store = LevelStore(tmp_path, create=True)
+    for number in range(200):
+        store.write({b"k%04d" % number: os.urandom(200)}, sync=False)
+    store.close()
+    flipped(tmp_path, "*.log", at)
+    with pytest.raises(StoreCorrupt, match="ioex db repair"):
+        LevelStore(tmp_path, create=False)

@@ -1,9 +1,11 @@
 """Floods, in short form: caps hold, an honest better-paying transaction is in the next block.
 
-The full size (50,000 transactions) runs in benchmarks/bench_mempool.py and in `make soak`.
+The full size, 50,000 transactions in a minute, is `test_full_size` (`make soak`) and
+benchmarks/bench_mempool.py.
 """
 
 from contextlib import suppress
+from time import perf_counter
 
 import pytest
 from chaingen.pool_world import PoolWorld
@@ -93,3 +95,25 @@ def test_the_eviction_queue_does_not_grow_with_the_flood(world):
             world.add(child)
     assert len(world.pool._queue._heap) <= 4 * len(world.pool) + 1_001
     consistent(world)
+
+
+@pytest.mark.soak
+def test_full_size():
+    world = PoolWorld()
+    txs = []
+    for _ in range(13):
+        for coin in world.fan(2_000):
+            txs.append(world.chain.spend(coin, [(COIN // 1_000, key("x"))], fee=250 + len(txs) % 2_000))
+            txs.append(world.respend(txs[-1], 300, 1))
+    txs = txs[:50_000]
+    start = perf_counter()
+    for tx in txs:
+        world.add(tx)
+    assert perf_counter() - start <= 60
+    honest = world.pay(fee=20_000)
+    world.add(honest)
+    start = perf_counter()
+    template = world.builder.build(check=False)
+    assert perf_counter() - start <= 1
+    assert honest in template.transactions
+    assert world.pool.usage <= world.pool.policy.max_usage

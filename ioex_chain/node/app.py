@@ -1,9 +1,11 @@
 """The running node: starts its parts, waits for the word to stop, and leaves everything flushed."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from ioex_chain.ledger.errors import StoreError
 from ioex_chain.node import log
@@ -55,9 +57,9 @@ async def _serve(
     await service.call(lambda: _load_pool(service, chain))
     service.start()
     _stop_on_signals(service)
+    miner = LocalMiner(config, service) if config.mine else None
     port = RpcPort(config, service, chain.datadir)
     await port.start()
-    miner = LocalMiner(config, service) if config.mine else None
     logger.info(
         "node is up",
         network=chain.spec.name,
@@ -112,15 +114,24 @@ def make_service(config: NodeConfig, chain: Chain, worker: Worker) -> ChainServi
 
 
 def _stop_on_signals(service: ChainService) -> None:
+    """Stop on the first signal; a second one ends the process as it is, which the database survives."""
     loop = asyncio.get_running_loop()
+    stopping = (signal.SIGINT, signal.SIGTERM)
 
-    def stop(number: signal.Signals) -> None:
-        logger.info("stopping; a second Ctrl-C forces", signal=number.name)
-        loop.remove_signal_handler(signal.SIGINT)
+    def first(number: signal.Signals) -> None:
+        logger.info("stopping; a second signal forces", signal=number.name)
+        for one in stopping:
+            loop.remove_signal_handler(one)
+            signal.signal(one, _force)  # not the loop's: it may be waiting for the worker thread
         service.request_stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop, number)
+    for number in stopping:
+        loop.add_signal_handler(number, first, number)
+
+
+def _force(number: int, _frame: object) -> NoReturn:
+    os.write(2, b"forced to end; the next start recovers by itself\n")
+    os._exit(128 + number)
 
 
 def _load_pool(service: ChainService, chain: Chain) -> None:

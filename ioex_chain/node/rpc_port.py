@@ -9,7 +9,7 @@ from ioex_chain.rpc.dispatch import Dispatcher
 from ioex_chain.rpc.limits import MIB, Limits
 from ioex_chain.rpc.origin import OriginPolicy
 from ioex_chain.rpc.pow.table import PowPort, pow_port
-from ioex_chain.rpc.server import RpcServer, ServerConfig
+from ioex_chain.rpc.server import PortTaken, RpcServer, ServerConfig
 
 BODY_BYTES = 20 * MIB
 """An 8-MB block in hex must fit."""
@@ -47,8 +47,13 @@ class RpcPort:
             policy=OriginPolicy(frozenset(config.rpc_hosts), frozenset(config.rpc_origins)),
             headers=HEADERS,
         )
-        self._server = RpcServer(dispatcher, server_config, self._authenticator(), port.subscriptions)
-        await self._server.start()
+        server = RpcServer(dispatcher, server_config, self._authenticator(), port.subscriptions)
+        try:
+            await server.start()
+        except PortTaken:
+            self._cookie.remove()
+            raise
+        self._server = server
         self._follow(port)
 
     def _authenticator(self) -> Authenticator:

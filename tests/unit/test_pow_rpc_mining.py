@@ -14,7 +14,7 @@ from ioex_chain.pow.transaction import Transaction, TxOut
 from ioex_chain.primitives.codec import compact
 from ioex_chain.primitives.merkle import merkle_root
 from ioex_chain.primitives.types import display
-from ioex_chain.rpc.pow.generate import Tries, search
+from ioex_chain.rpc.pow.generate import Tries, find_nonce
 
 SEGWIT = {"rules": ["segwit"]}
 NOWHERE = "ab" * 32
@@ -414,11 +414,11 @@ async def test_generate_stops_when_the_tries_are_used_up() -> None:
 def test_search_counts_its_tries_and_can_be_stopped() -> None:
     header = World().blocks[5].header
     tries = Tries(100)
-    assert search(header, 0, tries) is None
+    assert find_nonce(header, 0, tries) is None
     assert tries.left == 0
     stopped = Tries(10**9)
     stopped.stopped.set()
-    assert search(header, 0, stopped) is None
+    assert find_nonce(header, 0, stopped) is None
 
 
 async def test_generateblock() -> None:

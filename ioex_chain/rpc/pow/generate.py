@@ -1,7 +1,6 @@
 """Blocks on demand, for tests and development networks."""
 
 import asyncio
-from hashlib import sha256
 from threading import Event
 from typing import Annotated, NotRequired
 
@@ -10,6 +9,7 @@ from typing_extensions import TypedDict
 
 from ioex_chain.ledger.errors import InvalidBlock
 from ioex_chain.pow.block import Block
+from ioex_chain.pow.hashing import BATCH, BATCHES, search
 from ioex_chain.pow.header import Header
 from ioex_chain.pow.template import Job, Template, TemplateBuilder
 from ioex_chain.pow.transaction import Transaction
@@ -28,7 +28,6 @@ from ioex_chain.rpc.registry import method
 
 GENERATE_SECONDS = 600.0
 MAX_BLOCKS = 10_000
-_LOOK_EVERY = 1 << 14
 PayTo = Annotated[AddressText, Param("whom the coinbase pays its 4 IOEX and the fees")]
 MaxTries = Annotated[int, Field(ge=1, le=2**40), Param("hashes to try in all")]
 
@@ -48,18 +47,17 @@ class Tries:
         self.stopped = Event()
 
 
-def search(header: Header, target: int, tries: Tries) -> Header | None:
+def find_nonce(header: Header, target: int, tries: Tries) -> Header | None:
     """Give the header with a nonce that meets the target; None when tries or nonces are used up."""
-    middle = sha256(header.core[:64])
-    tail = header.core[64:76]
-    for nonce in range(1 << 32):
-        if tries.left <= 0 or (nonce % _LOOK_EVERY == 0 and tries.stopped.is_set()):
+    for batch in range(BATCHES):
+        if tries.left <= 0 or tries.stopped.is_set():
             return None
-        tries.left -= 1
-        digest = middle.copy()
-        digest.update(tail + nonce.to_bytes(4, "little"))
-        if int.from_bytes(sha256(digest.digest()).digest(), "little") <= target:
+        count = min(BATCH, tries.left)
+        nonce = search(header.core, target, batch, count)
+        if nonce is not None:
+            tries.left -= (nonce >> 16) % BATCH + 1
             return header.with_nonce(nonce)
+        tries.left -= count
     return None
 
 
@@ -67,7 +65,7 @@ def solve(job: Job, tries: Tries) -> Block | None:
     """Give a whole block with enough work, over as many extra nonces as it takes."""
     extra_nonce = 0
     while tries.left > 0 and not tries.stopped.is_set():
-        found = search(job.header(extra_nonce), job.template.target, tries)
+        found = find_nonce(job.header(extra_nonce), job.template.target, tries)
         if found is not None:
             return job.block_with(found, extra_nonce)
         extra_nonce += 1

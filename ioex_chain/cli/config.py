@@ -56,10 +56,21 @@ def show(
     def text() -> None:
         table = Table("setting", "value", "from" if effective else "what it is", box=None, pad_edge=False)
         for row in rows:
-            table.add_row(row["name"], str(row["value"]), row["origin"] if effective else row["description"])
+            table.add_row(
+                row["name"], _text(row["value"]), row["origin"] if effective else row["description"]
+            )
         out.print(table)
 
     session.show({row["name"]: {k: v for k, v in row.items() if k != "name"} for row in rows}, text)
+
+
+def _text(value: Any) -> str:
+    """Write a value as the settings file would."""
+    if value is None:
+        return "(not set)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) or "(none)" if isinstance(value, list) else str(value)
 
 
 def _row(session: Session, name: str, *, effective: bool) -> dict[str, Any]:

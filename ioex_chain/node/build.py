@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from ioex_chain.ledger.chain import Ledger
+from ioex_chain.ledger.errors import StoreError
 from ioex_chain.ledger.store import LevelStore
 from ioex_chain.ledger.types import Codec, KeyValueStore
 from ioex_chain.node.clock import SystemClock
@@ -83,6 +85,11 @@ def open_ledger(
     )
 
 
+def naming(error: StoreError, place: Path) -> StoreError:
+    """Give the error with the database's folder in its message: rows do not know where they lie."""
+    return error if str(place.parent) in str(error) else type(error)(f"{place}: {error}")
+
+
 @contextmanager
 def open_chain(config: NodeConfig, clock: Clock | None = None, *, create: bool = True) -> Iterator[Chain]:
     """Lock the data directory, open the chain in it, and close both. Raises StoreError, SpecError.
@@ -110,6 +117,8 @@ def open_chain(config: NodeConfig, clock: Clock | None = None, *, create: bool =
             verified=verified,
         )
         yield Chain(datadir, spec, store, ledger, verified, workers, clock)
+    except StoreError as error:
+        raise naming(error, datadir.database) from error
     finally:
         if workers is not None:
             workers.shutdown(cancel_futures=True)

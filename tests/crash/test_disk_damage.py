@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from crash.damaged_world import BLOCKS, Fault, World, error_of, faults_of, start
 
+from ioex_chain.ledger.errors import StoreCorrupt
 from ioex_chain.primitives.errors import IoexError
 
 HELP = ("ioex db repair", "ioex db reindex", "restore it", "put it back", "--datadir")
@@ -17,6 +18,24 @@ HELP = ("ioex db repair", "ioex db reindex", "restore it", "put it back", "--dat
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(tmp_path_factory.mktemp("disk"))
+
+
+def test_a_sound_database_is_called_sound(world: World, tmp_path: Path) -> None:
+    world.copy(tmp_path / "copy")
+    for words in (("db", "check"), ("db", "check", "--deep")):
+        result = world.cli(tmp_path / "copy", *words)
+        assert result.exit_code == 0, result.output
+
+
+def test_a_repaired_database_asks_for_the_reindex(world: World, tmp_path: Path) -> None:
+    base = tmp_path / "copy"
+    world.copy(base)
+    assert world.cli(base, "db", "repair").exit_code == 0
+    with pytest.raises(StoreCorrupt, match=f"{base}.*ioex db reindex"):
+        start(base)
+    assert world.cli(base, "db", "check").exit_code == 1
+    assert world.cli(base, "db", "reindex").exit_code == 0
+    assert start(base) == world.facts[BLOCKS]
 
 
 def judge(world: World, base: Path, fault: Fault) -> str:

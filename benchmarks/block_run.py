@@ -139,7 +139,7 @@ async def run(folder: Path, known: bool, processes: int | None) -> dict[str, Any
     verified = VerifiedCache()
     if known:
         for tx in Block.decode(raw).transactions:
-            verified.add(tx.wtxid)
+            verified.add(tx.wtxid, 0 if tx.is_coinbase else 1)
     workers = start_workers(processes)
     ledger = open_ledger(story_spec(), store, clock, workers=workers, verified=verified)
     watch = Stopwatch()

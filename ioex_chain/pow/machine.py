@@ -43,14 +43,23 @@ class PowReceipt:
 
 
 class VerifiedTransactions(Protocol):
-    """Remembers which transactions' witnesses were verified, by wtxid.
+    """Remembers which transactions' witnesses were checked, by wtxid.
 
-    Sound as a cache: a wtxid covers the witnesses and, through the outpoints' ids, the outputs spent.
+    Sound as a cache: a wtxid covers the witnesses and, through the outpoints' ids, the outputs spent; what
+    else a script asks (its locks) is in the transaction itself.
     """
 
-    def __contains__(self, wtxid: bytes, /) -> bool:
-        """Whether every signature of this transaction verified before."""
+    def get(self, wtxid: bytes, /) -> int | None:
+        """Give the signature checks of a transaction that was checked before, None for any other."""
         ...
+
+
+class NothingVerified:
+    """Knows no transaction."""
+
+    def get(self, _wtxid: bytes, /) -> None:
+        """Give None."""
+        return
 
 
 class PowMachine:
@@ -61,13 +70,13 @@ class PowMachine:
         spec: NetworkSpec,
         *,
         workers: Executor | None = None,
-        verified: VerifiedTransactions = frozenset(),
+        verified: VerifiedTransactions | None = None,
         indexes: bool = True,
     ) -> None:
         """`workers` verifies signatures beside this thread; `indexes` keeps address and transaction rows."""
         self.spec = spec
         self.workers = workers
-        self.verified = verified
+        self.verified = NothingVerified() if verified is None else verified
         self.indexes = indexes
 
     def check_block(self, block: Block) -> None:
@@ -175,10 +184,11 @@ class _Application:
 
     def _check_scripts(self, index: int, tx: Transaction, coins: Sequence[Coin]) -> None:
         checks: list[Check] = []
-        self.signatures += collect_checks(tx, coins, checks)
+        known = self.verified.get(tx.wtxid)
+        self.signatures += collect_checks(tx, coins, checks) if known is None else known
         if self.signatures > self.spec.max_block_signatures:
             raise errors.TooManySignatures(f"more than {self.spec.max_block_signatures} signature checks")
-        if tx.wtxid not in self.verified:
+        if checks:
             self.verifier.add(checks)
             self.owners += [index] * len(checks)
 

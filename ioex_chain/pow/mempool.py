@@ -168,7 +168,7 @@ class Mempool:
         candidate = self._place(entry)
         if not returning and tx.wtxid not in self.verified and run_checks(checks) is not None:
             raise errors.SignatureWrong("a signature does not verify")
-        self.verified.add(tx.wtxid)
+        self.verified.add(tx.wtxid, cost)
         return candidate
 
     def _check_known(self, tx: Transaction) -> None:

@@ -1,26 +1,30 @@
-"""Transactions whose signatures were verified, so that a block made of known ones need not do it again."""
+"""Transactions whose witnesses were checked, so that a block made of known ones need not do it again."""
 
 
 class VerifiedCache:
-    """A bounded set of wtxids; it implements `machine.VerifiedTransactions`.
+    """A bounded map from wtxid to signature checks; the oldest goes first. A `machine.VerifiedTransactions`.
 
-    Two generations: when the younger is half of `capacity`, the older is forgotten at once. About 100 bytes
-    an id. Belongs to the ledger's thread.
+    `capacity` ids take about 150 bytes each. Belongs to the ledger's thread.
     """
 
-    def __init__(self, capacity: int = 300_000) -> None:
+    def __init__(self, capacity: int = 150_000) -> None:
         self.capacity = capacity
-        self._young: set[bytes] = set()
-        self._old: set[bytes] = set()
+        self._checks: dict[bytes, int] = {}
 
     def __contains__(self, wtxid: bytes, /) -> bool:
-        return wtxid in self._young or wtxid in self._old
+        return wtxid in self._checks
 
     def __len__(self) -> int:
-        return len(self._young) + len(self._old - self._young)
+        return len(self._checks)
 
-    def add(self, wtxid: bytes) -> None:
-        """Remember one whose every signature verified."""
-        self._young.add(wtxid)
-        if len(self._young) * 2 >= self.capacity:
-            self._old, self._young = self._young, set()
+    def get(self, wtxid: bytes, /) -> int | None:
+        """Give the signature checks that a transaction costs; None if it is not known."""
+        return self._checks.get(wtxid)
+
+    def add(self, wtxid: bytes, checks: int) -> None:
+        """Remember one whose every witness was checked, and what that costs."""
+        known = self._checks
+        if wtxid not in known:
+            known[wtxid] = checks
+            if len(known) > self.capacity:
+                del known[next(iter(known))]

@@ -190,7 +190,7 @@ def test_blocks_of_known_transactions_need_no_signature_check(world):
     wrong = world.chain.spend(Funds(funds.outpoint, funds.value - 1, funds.owner), [], fee=1_000)
     with pytest.raises(BlockTransactionError):
         world.mine(wrong)
-    world.verified.add(wrong.wtxid)
+    world.verified.add(wrong.wtxid, 1)
     assert world.mine(wrong) is world.tip
 
 

@@ -31,7 +31,7 @@ def fund(node: NodeProcess, chain: ChainBuilder, coins: list[Funds], count: int)
     made: list[Funds] = []
     while len(made) < count:
         source = coins.pop(0)
-        split = chain.fan_out(source, 2_500, source.owner, fee=1_000_000)
+        split = chain.fan_out(source, -(-count // 2), source.owner, fee=10_000_000)
         blocks.append(chain.block(blocks[-1], [split]))
         made += chain.all_funds(split)
     for block in blocks:

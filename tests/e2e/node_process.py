@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -178,17 +179,19 @@ class NodeProcess:
         """Read the JSON that a node prints when it is up; the end of stdout means that it died."""
         assert self.process is not None
         assert self.process.stdout is not None
+        too_late = threading.Timer(READY_SECONDS, self.process.kill)
+        too_late.start()
         text = ""
-        watchdog = psutil.Process(self.process.pid)
-        deadline = time.monotonic() + READY_SECONDS
-        for line in self.process.stdout:
-            text += line
-            if line.startswith("}"):
-                self.url = json.loads(text)["rpc"]
-                self.port = int(self.url.rstrip("/").rpartition(":")[2])
-                return
-            assert time.monotonic() < deadline, f"{watchdog} is not ready: {self.stderr}"
-        code = self.process.wait(READY_SECONDS)
+        try:
+            for line in self.process.stdout:
+                text += line
+                if line.startswith("}"):
+                    self.url = json.loads(text)["rpc"]
+                    self.port = int(self.url.rstrip("/").rpartition(":")[2])
+                    return
+            code = self.process.wait(READY_SECONDS)
+        finally:
+            too_late.cancel()
         self._forget()
         raise NodeDied(code, self.stderr)
 

@@ -92,13 +92,16 @@ class DataDir:
             return
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if any(self.database.glob("*")):
-                raise StoreCorrupt(
-                    f"{self.marker} is missing beside a database; put it back, or move {self.path} away"
-                )
+            self._refuse_orphan()
             self.write_identity(identity)
         except OSError as error:
             raise StoreFull(f"cannot write {self.path}: {error.strerror}") from error
+
+    def _refuse_orphan(self) -> None:
+        if any(self.database.glob("*")):
+            raise StoreCorrupt(
+                f"{self.marker} is missing beside a database; put it back, or move {self.path} away"
+            )
 
     def write_identity(self, identity: Identity) -> None:
         """Write the marker. Raises OSError."""
@@ -113,6 +116,7 @@ class DataDir:
         try:
             identity = self._read(json.loads(self.marker.read_bytes()))
         except FileNotFoundError as error:
+            self._refuse_orphan()
             raise NotInitialised(
                 f"there is no {self.network} data in {self.base}; run `ioex init`"
             ) from error

@@ -1,6 +1,6 @@
 """Every file of a stopped node removed, cut short, one byte flipped: an error that helps, or the right chain.
 
-The suite flips 2 bytes a file, the soak 60 (`pytest -m soak tests/crash/test_disk_damage.py -s`).
+The suite flips 2 bytes a file, the soak 20 (`pytest -m soak tests/crash/test_disk_damage.py -s`).
 """
 
 from collections import Counter
@@ -111,4 +111,4 @@ def test_every_file_damaged(world: World, tmp_path: Path) -> None:
 
 @pytest.mark.soak
 def test_every_file_damaged_in_many_places(world: World, tmp_path: Path) -> None:
-    run(world, tmp_path / "copy", flips=60, every=1)
+    run(world, tmp_path / "copy", flips=20, every=1)

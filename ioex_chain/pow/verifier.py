@@ -9,7 +9,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 
 from ioex_chain.pow.script import Check, run_checks
 
-CHECKS_PER_JOB = 400
+CHECKS_PER_JOB = 250
 """Enough to make sending a job cheap, few enough to keep all cores busy to the end."""
 
 
@@ -39,19 +39,24 @@ class Verifier:
 
     def first_failure(self) -> int | None:
         """Give the number (in order of adding) of the first check that fails, or None."""
+        here = {len(self._jobs): run_checks(self._waiting)}
+        # The workers go on from the front; from the back we take what nobody has begun.
+        for number in reversed(range(len(self._jobs))):
+            checks, job = self._jobs[number]
+            if job.cancel():
+                here[number] = run_checks(checks)
         done = 0
-        failed_here = run_checks(self._waiting)  # beside the workers, which are still busy
-        for checks, job in self._jobs:
-            failed = self._result(checks, job)
+        for number, (checks, job) in enumerate(self._jobs):
+            failed = here[number] if number in here else _result(checks, job)
             if failed is not None:
                 return done + failed
             done += len(checks)
-        return None if failed_here is None else done + failed_here
+        failed = here[len(self._jobs)]
+        return None if failed is None else done + failed
 
-    def _result(self, checks: Sequence[Check], job: "Future[int | None]") -> int | None:
-        if job.cancel():  # nobody has begun it: idle waiting would be a waste of this core
-            return run_checks(checks)
-        try:
-            return job.result()
-        except BrokenExecutor:
-            return run_checks(checks)
+
+def _result(checks: Sequence[Check], job: "Future[int | None]") -> int | None:
+    try:
+        return job.result()
+    except BrokenExecutor:
+        return run_checks(checks)

@@ -4,9 +4,10 @@ Worker processes and not threads: Python code on the main thread gives a thread 
 which is a hundred signatures' time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 
+from ioex_chain.crypto.secp256k1 import SignatureCheck, verify_batch
 from ioex_chain.pow.script import Check, run_checks
 
 CHECKS_PER_JOB = 250
@@ -31,7 +32,7 @@ class Verifier:
 
     def _send(self, workers: Executor) -> None:
         try:
-            self._jobs.append((self._waiting, workers.submit(run_checks, self._waiting)))
+            self._jobs.append((self._waiting, _submit(workers, self._waiting)))
         except (BrokenExecutor, RuntimeError):  # the workers died or are shutting down: we do it ourselves
             self._workers = None
             return
@@ -53,6 +54,23 @@ class Verifier:
             done += len(checks)
         failed = here[len(self._jobs)]
         return None if failed is None else done + failed
+
+
+def _submit(workers: Executor, checks: Sequence[Check]) -> "Future[int | None]":
+    """Send checks; single signatures go as bare byte strings, ten times cheaper to pickle than as objects."""
+    singles = [check for check in checks if isinstance(check, SignatureCheck)]
+    if len(singles) < len(checks):
+        return workers.submit(run_checks, checks)
+    return workers.submit(run_flat, [part for single in singles for part in single])
+
+
+def run_flat(parts: Sequence[bytes]) -> int | None:
+    """Verify (key, digest, signature) triples that stand one after the other; give the first that fails."""
+    return verify_batch([SignatureCheck(*triple) for triple in _triples(parts)])
+
+
+def _triples(parts: Sequence[bytes]) -> Iterator[tuple[bytes, bytes, bytes]]:
+    return zip(parts[::3], parts[1::3], parts[2::3], strict=True)
 
 
 def _result(checks: Sequence[Check], job: "Future[int | None]") -> int | None:

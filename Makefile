@@ -35,7 +35,6 @@ bench: venv
 
 soak: venv
 	IOEX_SOAK=1 $(BIN)/python -m pytest -m soak -p no:cacheprovider --timeout 7200 -s
-	$(BIN)/python tests/fuzz/decoders.py --iterations 1000000 --seed $${SEED:-1}
 
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --quiet

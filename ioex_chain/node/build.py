@@ -19,10 +19,10 @@ from ioex_chain.pow.block import Block
 from ioex_chain.pow.consensus import PowEngine
 from ioex_chain.pow.genesis import genesis_block, identity_of
 from ioex_chain.pow.header import Header
+from ioex_chain.pow.ledger import PowLedger
 from ioex_chain.pow.machine import PowMachine
 from ioex_chain.pow.verified import VerifiedCache
 from ioex_chain.primitives.clock import Clock
-from ioex_chain.rpc.pow_backend import PowLedger
 from ioex_chain.spec.model import NetworkSpec
 
 CODEC: Codec[Header, Block] = Codec(Header.decode, Block.decode)

@@ -13,13 +13,14 @@ from ioex_chain.node.worker import Worker
 from ioex_chain.pow.block import Block
 from ioex_chain.pow.fees import FeeEstimator
 from ioex_chain.pow.header import Header
+from ioex_chain.pow.ledger import PowHeadChanged, PowLedger
 from ioex_chain.pow.mempool import Mempool
 from ioex_chain.pow.pool_events import PoolChange
 from ioex_chain.pow.tip import Tip
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.primitives.clock import Clock
 from ioex_chain.primitives.types import BlockHash, display
-from ioex_chain.rpc.pow_backend import NodeState, PowHeadChanged, PowLedger
+from ioex_chain.rpc.pow_backend import NodeState
 from ioex_chain.spec.model import NetworkSpec
 
 T = TypeVar("T")

@@ -8,12 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from ioex_chain.ledger.chain import Ledger
-from ioex_chain.ledger.types import HeadChanged
 from ioex_chain.pow.block import Block
 from ioex_chain.pow.fees import FeeEstimator
 from ioex_chain.pow.header import Header
-from ioex_chain.pow.machine import PowReceipt
+from ioex_chain.pow.ledger import PowHeadChanged, PowLedger
 from ioex_chain.pow.mempool import Mempool
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.primitives.clock import Clock
@@ -21,8 +19,6 @@ from ioex_chain.primitives.types import BlockHash
 from ioex_chain.spec.model import NetworkSpec
 
 T = TypeVar("T")
-PowLedger = Ledger[Header, Block, PowReceipt]
-PowHeadChanged = HeadChanged[Header, PowReceipt]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from ioex_chain.pow.block import Block
 from ioex_chain.pow.consensus import median_time_past
 from ioex_chain.pow.difficulty import work_of
 from ioex_chain.pow.header import Header
+from ioex_chain.pow.ledger import PowLedger
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.pow.utxo import Coin, find_transaction
 from ioex_chain.primitives.codec import Reader
@@ -23,7 +24,6 @@ from ioex_chain.rpc.pow.format import (
     target_hex,
 )
 from ioex_chain.rpc.pow.params import not_found
-from ioex_chain.rpc.pow_backend import PowLedger
 from ioex_chain.spec.model import NetworkSpec
 
 PREVOUT_BYTES = 256_000_000

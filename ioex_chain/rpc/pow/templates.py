@@ -11,6 +11,7 @@ from ioex_chain.pow.coinbase import COMMITMENT_HEAD, find_commitment
 from ioex_chain.pow.consensus import median_time_past
 from ioex_chain.pow.difficulty import next_bits
 from ioex_chain.pow.errors import BlockTransactionError
+from ioex_chain.pow.ledger import PowLedger
 from ioex_chain.pow.machine import PowMachine
 from ioex_chain.pow.template import NATIVE_VERSION, Template
 from ioex_chain.pow.transaction import Transaction
@@ -18,7 +19,6 @@ from ioex_chain.primitives.types import display
 from ioex_chain.rpc.pow.format import target_hex, weight_of
 from ioex_chain.rpc.pow.params import AddressText
 from ioex_chain.rpc.pow.submit import known_as
-from ioex_chain.rpc.pow_backend import PowLedger
 from ioex_chain.rpc.pow_errors import reason_of
 from ioex_chain.spec.model import NetworkSpec
 

@@ -6,11 +6,11 @@ from typing import NotRequired
 from typing_extensions import TypedDict
 
 from ioex_chain.crypto.address import script_to_address
+from ioex_chain.pow.ledger import PowHeadChanged
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.primitives.types import display
 from ioex_chain.rpc.jsonio import JsonAmount, amount
 from ioex_chain.rpc.pow.reader import ChainReader
-from ioex_chain.rpc.pow_backend import PowHeadChanged
 from ioex_chain.rpc.subscriptions import Subscriptions, Topic
 
 BLOCKS, TRANSACTIONS, REORGANISATIONS = "blocks", "transactions", "reorganisations"

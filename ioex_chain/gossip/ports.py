@@ -1,0 +1,63 @@
+"""What the gossip needs of a running chain: declared here by the consumer, built in `node` and in simulations."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from ioex_chain.pow.ledger import PowLedger
+from ioex_chain.pow.mempool import Mempool
+from ioex_chain.primitives.clock import Clock
+from ioex_chain.spec.model import NetworkSpec
+
+T = TypeVar("T")
+
+
+class Chain(Protocol):
+    """The PoW chain behind a worker. Reads of the ledger that are thread-safe may be made at once."""
+
+    spec: NetworkSpec
+    ledger: PowLedger
+    mempool: Mempool
+    """Touched inside `run` only, but for `len`, `get`, `in` and `version`."""
+    clock: Clock
+    """Wall time."""
+
+    def run(
+        self, work: Callable[[], T], done: Callable[[T], None], failed: Callable[[Exception], None]
+    ) -> None:
+        """Have `work` run where ledger and pool may be written, in the order of the calls.
+
+        Then `done` or `failed` is called in this thread, later, never from within `run`. A failing disk
+        (StoreError) stops the node and calls neither.
+        """
+        ...
+
+
+class Chance(Protocol):
+    """A source of randomness: `random.Random`, or the system's."""
+
+    def random(self) -> float:
+        """Give a number in [0, 1)."""
+        ...
+
+    def getrandbits(self, k: int, /) -> int:
+        """Give an integer of k random bits."""
+        ...
+
+    def expovariate(self, lambd: float) -> float:
+        """Give an exponentially distributed number with mean 1/lambd."""
+        ...
+
+    def shuffle(self, x: list[bytes]) -> None:
+        """Shuffle a list in place."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every part of the gossip is given."""
+
+    chain: Chain
+    now: Callable[[], float]
+    """Monotonic seconds."""
+    chance: Chance

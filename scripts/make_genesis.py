@@ -82,6 +82,7 @@ def parameters(
         "address_prefix": prefix,
         "p2p_port": ports[0],
         "rpc_port": ports[1],
+        "stratum_port": ports[1] - 1,
     }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -74,11 +75,35 @@ class ChainService:
         try:
             return await self._worker.call(function)
         except StoreError as error:
-            if self.failure is None:
-                self.failure = error
-                logger.error("the database failed; stopping", reason=str(error))  # noqa: TRY400 - no trace for users
-                self.stopping.set()
+            self._failed(error)
             raise
+
+    def run(
+        self, work: Callable[[], T], done: Callable[[T], None], failed: Callable[[Exception], None]
+    ) -> None:
+        """Run `work` likewise and call back in the event loop: `gossip.ports.Chain`."""
+        self._worker.post(work, lambda future: self._tell(lambda: self._deliver(future, done, failed)))
+
+    def _deliver(
+        self, future: Future[T], done: Callable[[T], None], failed: Callable[[Exception], None]
+    ) -> None:
+        error = None if future.cancelled() else future.exception()
+        if future.cancelled() or self.stopping.is_set():
+            return
+        if error is None:
+            done(future.result())
+        elif isinstance(error, StoreError):
+            self._failed(error)
+        elif isinstance(error, Exception):
+            failed(error)
+        else:
+            raise error
+
+    def _failed(self, error: StoreError) -> None:
+        if self.failure is None:
+            self.failure = error
+            logger.error("the database failed; stopping", reason=str(error))
+            self.stopping.set()
 
     async def submit_block(self, block: Block) -> PowHeadChanged | None:
         """Accept a block as if a peer had sent it. Raises what Ledger.accept_block raises."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -17,6 +17,8 @@ CONFIG_FILE = "ioex.toml"
 OTHER_VARIABLES = frozenset({"IOEX_VECTORS", "IOEX_WALLET_PASSWORD", "IOEX_CONFIG", "IOEX_SOAK"})
 """Variables with our prefix that are no settings of the node."""
 
+LISTS = frozenset({"rpc_hosts", "rpc_origins", "peers", "external_hosts"})
+"""Settings that a variable gives as one text with commas."""
 Port = Annotated[int, Ge(0), Le(65535)]
 
 
@@ -50,6 +52,29 @@ class NodeConfig(BaseSettings):
         (), description="web origins that may call (CORS)"
     )
     rpc_require_auth: bool = Field(False, description="ask for the password on reading methods too")
+    p2p: bool = Field(True, description="talk to other nodes")
+    p2p_host: str = Field(
+        "127.0.0.1", description="address on which other nodes are let in; 0.0.0.0 or :: for the internet"
+    )
+    p2p_port: Port | None = Field(None, description="port for other nodes; the network's own by default")
+    external_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="IP addresses under which other nodes reach this one"
+    )
+    peers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="nodes to stay connected to, each ioex://id@host:port"
+    )
+    only_peers: bool = Field(False, description="dial no other nodes than those of `peers`")
+    max_inbound: Annotated[int, Ge(0), Le(4096)] = Field(117, description="nodes let in at most")
+    max_outbound: Annotated[int, Ge(0), Le(64)] = Field(8, description="nodes dialled at most")
+    metrics: bool = Field(False, description="serve Prometheus metrics, /healthz and /readyz")
+    metrics_host: str = Field("127.0.0.1", description="address on which metrics are served")
+    metrics_port: Port | None = Field(None, description="port of the metrics; the network's own by default")
+    stratum: bool = Field(False, description="let mining programs work over Stratum")
+    stratum_host: str = Field("127.0.0.1", description="address on which Stratum listens")
+    stratum_port: Port | None = Field(None, description="port of Stratum; the network's own by default")
+    stratum_min_difficulty: Annotated[float, Gt(0)] = Field(
+        1e-9, description="least share difficulty that a Stratum worker gets"
+    )
     mine: bool = Field(False, description="mine with this machine's processors")
     mine_to: str | None = Field(None, description="address that mining pays; getblocktemplate's default too")
     mine_processes: Annotated[int, Ge(1), Le(1024)] | None = Field(
@@ -132,7 +157,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         name = variable.removeprefix(ENV_PREFIX).lower()
         if name not in NodeConfig.model_fields:
             raise ConfigError(f"{variable} is no setting; `ioex config show` lists them")
-        found[name] = text.split(",") if name in ("rpc_hosts", "rpc_origins") else text
+        found[name] = text.split(",") if name in LISTS else text
     return found
 
 

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -28,6 +28,10 @@ class Worker:
         return await asyncio.shield(
             asyncio.get_running_loop().run_in_executor(self._pool, self._run, function)
         )
+
+    def post(self, function: Callable[[], T], done: Callable[[Future[T]], None]) -> None:
+        """Run `function` likewise; `done` is then called with the outcome, on the worker's thread."""
+        self._pool.submit(self._run, function).add_done_callback(done)
 
     def _run(self, function: Callable[[], T]) -> T:
         # A full block makes a million objects that no cycle holds: collecting while they come costs a fifth

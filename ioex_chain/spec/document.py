@@ -117,6 +117,7 @@ class PowDocument(Strict):
     address_prefix: Annotated[str, Field(pattern=r"^[a-z]{2,10}$")]
     p2p_port: Port
     rpc_port: Port
+    stratum_port: Port
     activations: list[Annotated[int, Field(ge=1, lt=1 << 32)]]
 
 

@@ -35,6 +35,8 @@ class PowSpec:
     """Human-readable part of bech32 addresses."""
     p2p_port: int
     rpc_port: int
+    stratum_port: int = 0
+    """Where mining programs connect."""
     half_life: int = 3 * 3600
     """Seconds of schedule deviation that double or halve the target (ASERT)."""
     auxpow_chain_id: int = 0x494F

@@ -155,7 +155,7 @@ class NodeProcess:
     def start(self, *flags: str, wait: bool = True, **popen: Any) -> "NodeProcess":
         """Start; raises NodeDied with its stderr when it does not get up."""
         assert self.process is None, "it runs already"
-        place = ["--datadir", str(self.folder), "--rpc-port", "0", "--json"]
+        place = ["--datadir", str(self.folder), "--rpc-port", "0", "--p2p-port", "0", "--json"]
         if self.command[0] == "node":
             place += ["--network", self.network]
         began = time.monotonic()

@@ -96,3 +96,5 @@ class PeerInfo:
     sent_by_type: dict[str, int] = field(default_factory=dict)
     """Bytes by message name."""
     received_by_type: dict[str, int] = field(default_factory=dict)
+    time_offset: int = 0
+    """Seconds by which the time in the peer's hello was ahead of our clock; only shown, never used."""

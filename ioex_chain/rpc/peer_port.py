@@ -3,11 +3,15 @@
 All calls are made in the event loop's thread and return at once.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from ioex_chain.p2p.types import PeerAddress, PeerId, PeerInfo
+from ioex_chain.p2p.types import P2pError, PeerAddress, PeerId, PeerInfo
+
+
+class P2pDisabled(P2pError):
+    """The node runs without peers: what changes them raises this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,13 @@ class NetworkState:
     relay_rate: int
     """Least fee rate that is relayed, in units per 1,000 bytes."""
     min_rate: int
+    sent_by_type: Mapping[str, int] = field(default_factory=dict)
+    """Bytes by message name since the start, of closed connections too."""
+    received_by_type: Mapping[str, int] = field(default_factory=dict)
+    offences: Mapping[str, int] = field(default_factory=dict)
+    """How often each offence was scored since the start, by its name in lower case."""
+    bans_made: int = 0
+    """Bans since the start, for offences and by hand."""
 
 
 class PeerPort(Protocol):

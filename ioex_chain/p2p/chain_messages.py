@@ -142,7 +142,10 @@ class Prefilled(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CompactBlock:
-    """A block by short ids (docs/protocol.md section 9.4) of the transactions that it does not carry whole."""
+    """A block by short ids (docs/protocol.md section 9.4) of the transactions that it does not carry whole.
+
+    `nonce` (uint64) keys the short ids; the places of `prefilled` rise.
+    """
 
     header: bytes
     nonce: int
@@ -175,6 +178,8 @@ class CompactBlock:
             Prefilled(reader.uint16(), reader.sized(MAX_TRANSACTION_BYTES))
             for _ in range(reader.compact(MAX_BLOCK_TRANSACTIONS))
         )
+        if any(one.place >= other.place for one, other in pairwise(prefilled)):
+            raise NotCanonical("the places do not rise")
         return cls(header, nonce, tuple([ids[at : at + SHORT_ID_BYTES] for at in places]), prefilled)
 
 

@@ -1,6 +1,7 @@
 """The messages of every connection, as values with their bytes (docs/protocol.md section 9.2).
 
-Sizes and rates stand in `table`; a chain's own messages in `chain_messages`. Numbers are little-endian; lists and byte strings begin with a CompactSize. `read` raises DecodeError.
+Sizes and rates stand in `table`; a chain's own messages in `chain_messages`. Numbers are little-endian;
+lists, texts and byte strings begin with a CompactSize. `read` raises DecodeError.
 """
 
 import ipaddress
@@ -9,8 +10,8 @@ from enum import IntEnum
 from typing import ClassVar, NamedTuple, Protocol, Self
 
 from ioex_chain.p2p.types import Endpoint, PeerId
-from ioex_chain.p2p.wire import read_text
-from ioex_chain.primitives.codec import Reader, compact, sized
+from ioex_chain.p2p.wire import encode_text, read_text
+from ioex_chain.primitives.codec import Reader, compact
 
 PROTOCOL_VERSION = 1
 MAX_AGENT = 64
@@ -57,7 +58,8 @@ class Hello:
     """The first message each way: the server's first, with a fresh nonce; the client's proves its key.
 
     `signature` is the client's Ed25519 signature (docs/protocol.md section 9.1); the server's is 64 zero
-    bytes, its key is the certificate's. `port` is where it listens for peers, 0 for nowhere.
+    bytes, its key is the certificate's. The client's `nonce` is 32 zero bytes. `port` is where it listens for
+    peers, 0 for nowhere. `agent` is printable ASCII; other characters are sent as question marks.
     """
 
     version: int
@@ -91,7 +93,7 @@ class Hello:
                 self.height.to_bytes(4, "little"),
                 self.head,
                 self.time.to_bytes(8, "little"),
-                sized(self.agent.encode()),
+                encode_text(self.agent, MAX_AGENT),
             )
         )
 
@@ -159,7 +161,7 @@ class Goodbye:
 
     def encode(self) -> bytes:
         """Give the payload."""
-        return bytes((self.reason,)) + sized(self.text.encode()[:MAX_GOODBYE_TEXT])
+        return bytes((self.reason,)) + encode_text(self.text, MAX_GOODBYE_TEXT)
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
@@ -186,7 +188,7 @@ class GetAddresses:
 
 
 class AddressRecord(NamedTuple):
-    """A node that listens, and when somebody last saw it (Unix time)."""
+    """A node that listens at an IP address (never a host name), and when somebody last saw it (Unix time)."""
 
     id: PeerId
     endpoint: Endpoint

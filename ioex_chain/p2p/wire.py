@@ -1,18 +1,25 @@
 """The few forms that the messages' payloads are made of, on top of `primitives.codec`."""
 
+import re
 from collections.abc import Sequence
 
 from ioex_chain.primitives.codec import Reader, compact, sized
 from ioex_chain.primitives.errors import NotCanonical
 
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+
+
+def encode_text(text: str, cap: int) -> bytes:
+    """Write a text as printable ASCII (anything else becomes a question mark), cut to `cap` bytes."""
+    return sized(_UNPRINTABLE.sub("?", text)[:cap].encode())
+
 
 def read_text(reader: Reader, cap: int) -> str:
-    """Read a UTF-8 text of at most `cap` bytes."""
+    """Read at most `cap` bytes of printable ASCII: a peer's text must not be able to forge lines of a log."""
     data = reader.sized(cap)
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise NotCanonical("a text that is not UTF-8") from error
+    if not all(0x20 <= byte <= 0x7E for byte in data):
+        raise NotCanonical("a text that is not printable ASCII")
+    return data.decode("ascii")
 
 
 def read_flag(reader: Reader) -> bool:

@@ -11,9 +11,12 @@ from ioex_chain.ledger.errors import (
     UnknownBlock,
     UnknownParent,
 )
+from ioex_chain.p2p.bans import InvalidBan
+from ioex_chain.p2p.types import InvalidPeerUrl, P2pError
 from ioex_chain.pow.errors import TransactionError
 from ioex_chain.pow.policy import AlreadyConfirmed, MissingInputs
 from ioex_chain.rpc.errors import Code, ErrorRows, ErrorTable, Flavour, Row, RpcError
+from ioex_chain.rpc.peer_port import P2pDisabled
 
 POW_ERRORS: ErrorRows = {
     InvalidAddress: Code.INVALID_ADDRESS_OR_KEY,
@@ -30,6 +33,10 @@ POW_ERRORS: ErrorRows = {
     TransactionError: Code.VERIFY_REJECTED,
     MissingInputs: Code.VERIFY_ERROR,
     AlreadyConfirmed: Code.VERIFY_ALREADY_IN_UTXO_SET,
+    P2pError: Code.MISC_ERROR,
+    P2pDisabled: Code.P2P_DISABLED,
+    InvalidPeerUrl: Code.INVALID_PARAMETER,
+    InvalidBan: Code.INVALID_IP_OR_SUBNET,
 }
 """A class without a row has that of its nearest base."""
 

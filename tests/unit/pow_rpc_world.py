@@ -1,6 +1,6 @@
 """A PoW node in one thread, without disk, peers or clock: what the RPC tests talk to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import orjson
@@ -10,6 +10,7 @@ from chaingen.specs import key, story_spec
 from jsonschema import Draft202012Validator
 
 from ioex_chain.crypto.address import script_to_address
+from ioex_chain.p2p.types import Endpoint, PeerAddress, PeerId, PeerInfo
 from ioex_chain.pow.block import Block
 from ioex_chain.pow.fees import FeeEstimator
 from ioex_chain.pow.header import Header
@@ -23,11 +24,142 @@ from ioex_chain.rpc.dispatch import Dispatcher
 from ioex_chain.rpc.jsonio import loads
 from ioex_chain.rpc.limits import Limits
 from ioex_chain.rpc.openrpc import Info, document
+from ioex_chain.rpc.peer_port import AddedPeer, BanInfo, NetworkState, PeerSync, SyncState
 from ioex_chain.rpc.pow.table import pow_port
 from ioex_chain.rpc.pow_backend import NodeState, PowHeadChanged
 
 T = TypeVar("T")
 LIMITS = Limits(body_bytes=20_000_000)
+
+
+def peer_address(number: int, host: str = "198.51.100.7") -> PeerAddress:
+    return PeerAddress(PeerId(bytes([number]) * 32), Endpoint(host, 20_338))
+
+
+def peer_info(number: int, **changes: Any) -> PeerInfo:
+    """Give a connection: odd numbers were dialled, even ones came in and sent no ping yet."""
+    outbound = number % 2 == 1
+    values: dict[str, Any] = {
+        "number": number,
+        "id": PeerId(bytes([number]) * 32),
+        "endpoint": Endpoint(f"93.184.216.{number}", 20_338 if outbound else 51_000 + number),
+        "outbound": outbound,
+        "kind": "outbound-full-relay" if outbound else "inbound",
+        "agent": "/ioeX:0.1.0/",
+        "version": 1,
+        "services": 3,
+        "start_height": 5,
+        "connected_at": 1_700_000_000,
+        "last_sent": 1_700_000_050,
+        "last_received": 1_700_000_060,
+        "bytes_sent": 1_000 * number,
+        "bytes_received": 2_000 * number,
+        "ping": 0.0123 if outbound else None,
+        "best_ping": 0.01 if outbound else None,
+        "score": 0,
+        "backlog": 64,
+        "sent_by_type": {"ping": 9},
+        "received_by_type": {"pong": 9},
+        "time_offset": number,
+    }
+    return PeerInfo(**{**values, **changes})
+
+
+class FakePeers:
+    """A peer port that only remembers."""
+
+    def __init__(self, clock: Any) -> None:
+        self.clock = clock
+        self.connected = [peer_info(1), peer_info(2), peer_info(3)]
+        self.listening: tuple[PeerAddress, ...] = (peer_address(9, "203.0.113.5"),)
+        self.active = True
+        self.syncing = False
+        self.heights = (5, 5)
+        self.kept: list[PeerAddress] = []
+        self.tried: list[PeerAddress] = []
+        self.banned: dict[str, BanInfo] = {}
+        self.known = [(peer_address(20 + n, f"93.184.216.{n}"), 1_700_000_000 + n, 3) for n in range(5)]
+        self.known.append((peer_address(30, "2606:2800:220:1::1"), 1_700_000_000, 1))
+        self.pings = 0
+
+    def network_state(self) -> NetworkState:
+        outbound = sum(peer.outbound for peer in self.connected)
+        return NetworkState(
+            id=PeerId(bytes([9]) * 32),
+            listening=self.listening,
+            agent="/ioeX:0.1.0/",
+            version=1,
+            services=3,
+            active=self.active,
+            inbound=len(self.connected) - outbound,
+            outbound=outbound,
+            max_inbound=117,
+            max_outbound=8,
+            bytes_sent=60_000,
+            bytes_received=120_000,
+            known_addresses=len(self.known),
+            relay_rate=1_000,
+            min_rate=1_000,
+            sent_by_type={"ping": 90, "headers": 7},
+            received_by_type={"pong": 90},
+            offences={"flood": 2},
+            bans_made=1,
+        )
+
+    def sync_state(self) -> SyncState:
+        head, header = self.heights
+        return SyncState(self.syncing, head, header, 20.0, (header - head) / 20 if self.syncing else None)
+
+    def peers(self) -> Sequence[PeerInfo]:
+        return list(self.connected)
+
+    def peer_sync(self, number: int) -> PeerSync | None:
+        return PeerSync(7, 5, (6, 7)) if number == 1 else None
+
+    def add(self, address: PeerAddress) -> bool:
+        if address in self.kept:
+            return False
+        self.kept.append(address)
+        return True
+
+    def forget(self, address: PeerAddress) -> bool:
+        if address not in self.kept:
+            return False
+        self.kept.remove(address)
+        return True
+
+    def try_once(self, address: PeerAddress) -> None:
+        self.tried.append(address)
+
+    def added(self) -> Sequence[AddedPeer]:
+        ways = {peer.id: peer.outbound for peer in self.connected}
+        return [AddedPeer(one, one.id in ways, ways.get(one.id)) for one in self.kept]
+
+    def disconnect(self, number: int) -> bool:
+        before = len(self.connected)
+        self.connected = [peer for peer in self.connected if peer.number != number]
+        return len(self.connected) < before
+
+    def ban(self, subject: str, seconds: int, reason: str) -> None:
+        now = self.clock.now()
+        self.banned[subject] = BanInfo(subject, now, now + seconds, reason)
+
+    def unban(self, subject: str) -> bool:
+        return self.banned.pop(subject, None) is not None
+
+    def bans(self) -> Sequence[BanInfo]:
+        return list(self.banned.values())
+
+    def known_addresses(self, count: int) -> Sequence[tuple[PeerAddress, int, int]]:
+        return self.known[:count] if count else self.known
+
+    def set_active(self, active: bool) -> None:
+        self.active = active
+        if not active:
+            self.connected = []
+
+    def ping(self) -> None:
+        self.pings += 1
 
 
 class FakeBackend:
@@ -40,7 +172,7 @@ class FakeBackend:
         self.ledger = open_ledger(chain, machine=PowMachine(chain.spec, indexes=indexes))
         self.fees = FeeEstimator()
         self.mempool = Mempool(chain.spec, chain.clock, observer=self.fees)
-        self.syncing = False
+        self.peers = FakePeers(chain.clock)
         self.stopped = False
         self.waited: list[tuple[BlockHash, int, float]] = []
         self.on_wait: Callable[[], None] = lambda: None
@@ -71,7 +203,15 @@ class FakeBackend:
         self.on_wait()
 
     def state(self) -> NodeState:
-        return NodeState("0.1.0", self.started_at, "/home/u/.ioex", "devnet", self.syncing, ("careful",), 3)
+        return NodeState(
+            version="0.1.0",
+            started_at=self.started_at,
+            datadir="/home/u/.ioex",
+            network="devnet",
+            is_syncing=self.peers.syncing,
+            warnings=("careful",),
+            peers=len(self.peers.connected),
+        )
 
     def database_size(self) -> int:
         return 4096

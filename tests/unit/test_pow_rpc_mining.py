@@ -135,7 +135,7 @@ async def test_the_request_is_checked() -> None:
     code, message = await refused(w, "getblocktemplate", {**SEGWIT, "address": "bc1qxx"})
     assert (code, message.split(":")[0]) == (-5, "template_request.address")
     assert (await refused(w, "getblocktemplate", {**SEGWIT, "mode": "other"}))[0] == -8
-    w.backend.syncing = True
+    w.backend.peers.syncing = True
     assert (await refused(w, "getblocktemplate", paid(w)))[0] == -10
 
 

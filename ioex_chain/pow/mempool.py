@@ -86,6 +86,10 @@ class Mempool:
         """Give the entry of a transaction id."""
         return self._graph.get(txid)
 
+    def get_by_wtxid(self, wtxid: bytes) -> MempoolEntry | None:
+        """Give the entry of a transaction by the id that covers witnesses. From any thread, as `get`."""
+        return self._graph.get_by_wtxid(wtxid)
+
     def spender(self, outpoint: bytes) -> MempoolEntry | None:
         """Give the entry that spends an output."""
         return self._graph.spender(outpoint)

@@ -155,6 +155,7 @@ class PackageGraph:
     def __init__(self) -> None:
         self._entries: dict[TxHash, MempoolEntry] = {}
         self._spenders: dict[OutPoint, MempoolEntry] = {}
+        self._by_wtxid: dict[TxHash, MempoolEntry] = {}
         self._sequence = 0
         self.usage = 0
         self.total_size = 0
@@ -170,6 +171,10 @@ class PackageGraph:
         """Give the entry of a transaction id."""
         return self._entries.get(TxHash(txid))
 
+    def get_by_wtxid(self, wtxid: bytes) -> MempoolEntry | None:
+        """Give the entry of a transaction by the id that covers witnesses."""
+        return self._by_wtxid.get(TxHash(wtxid))
+
     def spender(self, outpoint: bytes) -> MempoolEntry | None:
         """Give the entry that spends an output."""
         return self._spenders.get(OutPoint(outpoint))
@@ -179,6 +184,7 @@ class PackageGraph:
         self._sequence += 1
         entry.sequence = self._sequence
         self._entries[entry.tx.txid] = entry
+        self._by_wtxid[entry.tx.wtxid] = entry
         for item in entry.tx.inputs:
             self._spenders[item.outpoint] = entry
         if parents:
@@ -215,6 +221,7 @@ class PackageGraph:
 
     def _forget(self, entry: MempoolEntry) -> None:
         del self._entries[entry.tx.txid]
+        del self._by_wtxid[entry.tx.wtxid]
         for item in entry.tx.inputs:
             del self._spenders[item.outpoint]
         self.usage -= entry.usage

@@ -1,4 +1,4 @@
-"""One message of each type; `<name>.hex` beside this file holds its payload, docs/protocol.md section 9.5 too."""
+"""One message of each type; `<name>.hex` here and docs/protocol.md section 9.5 hold its payload."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The session: every transition, every rule of the table, with a clock that stands (docs/protocol.md section 9)."""
+"""The session: every transition and every rule of the table (docs/protocol.md section 9)."""
 
 import pytest
 from golden_wire.examples import EXAMPLES, ONE, TWO
@@ -154,7 +154,7 @@ def test_goodbye_ends_both():
 
 
 def test_nothing_is_read_after_the_end():
-    client, server = pair()
+    _, server = pair()
     events = server.receive(frame(Goodbye(LeaveReason.STOPPING, "")) + frame(GetHeaders((ONE,))))
     assert events == [Ended(LeaveReason.STOPPING, "", by_peer=True)]
     assert server.receive(frame(GetHeaders((ONE,)))) == []

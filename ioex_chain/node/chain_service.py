@@ -10,6 +10,7 @@ from ioex_chain import __version__
 from ioex_chain.ledger.errors import StoreError
 from ioex_chain.node import log
 from ioex_chain.node.datadir import DataDir
+from ioex_chain.node.no_peers import NoPeers
 from ioex_chain.node.worker import Worker
 from ioex_chain.pow.block import Block
 from ioex_chain.pow.fees import FeeEstimator
@@ -21,6 +22,7 @@ from ioex_chain.pow.tip import Tip
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.primitives.clock import Clock
 from ioex_chain.primitives.types import BlockHash, display
+from ioex_chain.rpc.peer_port import PeerPort
 from ioex_chain.rpc.pow_backend import NodeState
 from ioex_chain.spec.model import NetworkSpec
 
@@ -63,6 +65,11 @@ class ChainService:
         self.failure: StoreError | None = None
         self.on_head: list[Callable[[PowHeadChanged], None]] = []
         self.on_transaction: list[Callable[[Transaction], None]] = []
+        self.peers: PeerPort = NoPeers(parts.ledger, parts.mempool)
+
+    def join_network(self, peers: PeerPort) -> None:
+        """Have peers from now on."""
+        self.peers = peers
 
     def start(self) -> None:
         """Begin to follow the ledger; call it in the event loop."""
@@ -185,12 +192,12 @@ class ChainService:
             started_at=self._started_at,
             datadir=str(self._datadir.path),
             network=self.spec.name,
-            is_syncing=False,
+            is_syncing=self.peers.sync_state().is_syncing,
             warnings=tuple(
                 f"the branch {display(branch.hash)} is better but forks too deep; see acceptdeepreorg"
                 for branch in self.ledger.deep_branches()
             ),
-            peers=0,
+            peers=len(self.peers.peers()),
         )
 
     def database_size(self) -> int:

@@ -78,6 +78,26 @@ class DataDir:
         return self.path / "fees.dat"
 
     @property
+    def node_key(self) -> Path:
+        """The key that names this node to its peers."""
+        return self.path / "node.key"
+
+    @property
+    def peers(self) -> Path:
+        """The address book."""
+        return self.path / "peers.dat"
+
+    @property
+    def bans(self) -> Path:
+        """Who is banned."""
+        return self.path / "bans.dat"
+
+    @property
+    def anchors(self) -> Path:
+        """The peers to dial first after a restart."""
+        return self.path / "anchors.dat"
+
+    @property
     def wallets(self) -> Path:
         """Wallet files."""
         return self.path / "wallets"

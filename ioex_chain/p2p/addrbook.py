@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from ioex_chain.p2p.addrtable import DAY, MINUTE, Chance, Entry, Places, Table
-from ioex_chain.p2p.groups import is_local, is_routable
+from ioex_chain.p2p.groups import Reach, place_of
 from ioex_chain.p2p.kept import KeptFileUnreadable, seal, unseal
 from ioex_chain.p2p.messages import MAX_ADDRESSES, AddressRecord
-from ioex_chain.p2p.types import Endpoint, PeerAddress, PeerId, normal_host
+from ioex_chain.p2p.types import Endpoint, PeerAddress, PeerId
 from ioex_chain.primitives.clock import Clock
 from ioex_chain.primitives.codec import Reader, compact, sized
 from ioex_chain.primitives.errors import DecodeError
@@ -98,7 +98,7 @@ class AddressBook:
 
     def learn(self, records: Sequence[AddressRecord], source: Endpoint) -> int:
         """Take what `source` says of nodes, at most 1,000 records; give how many entries are new."""
-        now, host = self._clock.now(), normal_host(source.host)
+        now, host = self._clock.now(), place_of(source.host).host
         return sum(self._learn(record, host, now) for record in records[:MAX_ADDRESSES])
 
     def attempted(self, address: PeerAddress) -> None:
@@ -215,17 +215,19 @@ class AddressBook:
         return book
 
     def _learn(self, record: AddressRecord, source: str, now: int) -> int:
-        host = normal_host(record.endpoint.host)
-        address = PeerAddress(record.id, Endpoint(host, record.endpoint.port))
+        host = place_of(record.endpoint.host).host
         is_credible = 0 < record.seen <= now + _MAX_AHEAD
         seen = min(record.seen, now) if is_credible else now - _OLD
         seen -= _HEARSAY if host != source else 0
-        if now - seen > _HORIZON or not self._is_welcome(address):
-            return 0
+        address = PeerAddress(record.id, Endpoint(host, record.endpoint.port))
         if (known := self._entries.get(address)) is not None:
             known.seen = max(known.seen, seen)
             return 0
-        if self._from[source] >= MAX_FROM_SOURCE:
+        if (
+            now - seen > _HORIZON
+            or self._from.get(source, 0) >= MAX_FROM_SOURCE
+            or not self._is_welcome(address)
+        ):
             return 0
         return int(self._seat_new(Entry(address, source, max(seen, 1)), now))
 
@@ -233,7 +235,8 @@ class AddressBook:
         host, port = address.endpoint
         if address.id == self._own or not 0 < port < 65_536:
             return False
-        return is_routable(host) or (self._accept_local and is_local(host))
+        reach = place_of(host).reach
+        return reach is Reach.ROUTABLE or (self._accept_local and reach is not Reach.NOWHERE)
 
     def _admit(self, address: PeerAddress) -> Entry | None:
         """Make an entry of a node that answered us, though the book does not know it."""

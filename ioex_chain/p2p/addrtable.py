@@ -1,5 +1,6 @@
 """What the address book is made of: entries, and a table of buckets with a keyed place for each entry."""
 
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Protocol
 
@@ -137,13 +138,11 @@ class Places:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
+        self._new_bucket = lru_cache(maxsize=8_192)(self._find_new_bucket)
 
     def new(self, address: PeerAddress, source: str) -> tuple[int, int]:
         """Give bucket and slot in the new table, by the groups of the source and of the address."""
-        source_group = network_group(source)
-        share = self._hash(b"share", network_group(address.endpoint.host), source_group)
-        part = (share % BUCKETS_PER_SOURCE_GROUP).to_bytes(1, "little")
-        bucket = self._hash(b"new", source_group, part) % NEW_BUCKETS
+        bucket = self._new_bucket(network_group(source), network_group(address.endpoint.host))
         return bucket, self._slot(b"new", bucket, address)
 
     def tried(self, address: PeerAddress) -> tuple[int, int]:
@@ -152,11 +151,15 @@ class Places:
         bucket = self._hash(b"tried", network_group(address.endpoint.host), part) % TRIED_BUCKETS
         return bucket, self._slot(b"tried", bucket, address)
 
+    def _find_new_bucket(self, source_group: bytes, group: bytes) -> int:
+        part = self._hash(b"share", group, source_group) % BUCKETS_PER_SOURCE_GROUP
+        return self._hash(b"new", source_group, part.to_bytes(1, "little")) % NEW_BUCKETS
+
     def _slot(self, table: bytes, bucket: int, address: PeerAddress) -> int:
         return self._hash(table, bucket.to_bytes(2, "little"), _name(address)) % BUCKET_SIZE
 
-    def _hash(self, *parts: bytes) -> int:
-        data = b"".join(len(part).to_bytes(2, "little") + part for part in parts)
+    def _hash(self, purpose: bytes, first: bytes, second: bytes = b"") -> int:
+        data = purpose + len(first).to_bytes(2, "little") + first + second
         return int.from_bytes(blake2b(data, digest_size=8, key=self._secret).digest(), "little")
 
 

@@ -30,6 +30,11 @@ def witness_commitment(transactions: Sequence[Transaction], reserved: bytes = WI
     return sha256d(merkle_root(leaves)[0] + reserved)
 
 
+def commitment_of(transactions: Sequence[Transaction]) -> bytes:
+    """Give the witness commitment of a block that carries `transactions` behind a coinbase yet to be made."""
+    return witness_commitment([_placeholder(), *transactions])
+
+
 def find_commitment(coinbase: Transaction) -> bytes | None:
     """Give the commitment that a coinbase carries: the last output that matches."""
     for output in reversed(coinbase.outputs):
@@ -45,14 +50,16 @@ def build_coinbase(
     fees: int,
     transactions: Sequence[Transaction],
     extra: bytes = b"",
+    commitment: bytes | None = None,
 ) -> Transaction:
     """Make the coinbase of a block that carries `transactions` (without a coinbase).
 
-    `extra` follows the height in its script (an extra nonce, a miner's tag): at most 90 bytes.
+    `extra` follows the height in its script (an extra nonce, a miner's tag): at most 90 bytes. `commitment`
+    is `commitment_of(transactions)` where the caller has it already.
     """
     script = height_push(height) + extra
     script += b"\x00" * (2 - len(script))
-    commitment = witness_commitment([_placeholder(), *transactions])
+    commitment = commitment or commitment_of(transactions)
     outputs = [
         TxOut(spec.pow.arbitrator_reward, deposit_script(spec.contracts.reward_pool)),
         TxOut(spec.pow.miner_reward + fees, payout_script),

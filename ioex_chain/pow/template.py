@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from ioex_chain.pow.block import Block
-from ioex_chain.pow.coinbase import build_coinbase
+from ioex_chain.pow.coinbase import build_coinbase, commitment_of
 from ioex_chain.pow.consensus import is_final
 from ioex_chain.pow.difficulty import next_bits, target_of
 from ioex_chain.pow.errors import BlockTransactionError, TransactionError
@@ -68,7 +68,7 @@ class Template:
     pool_version: int = 0
     """`Mempool.version` when it was made."""
 
-    @property
+    @cached_property
     def fees(self) -> int:
         """Sum of the fees, which the coinbase adds to 4 IOEX."""
         return sum(entry.fee for entry in self.entries)
@@ -84,13 +84,20 @@ class Template:
         return tuple(entry.tx for entry in self.entries)
 
     @cached_property
+    def commitment(self) -> bytes:
+        """The witness commitment: the same in every coinbase, whomever it pays."""
+        return commitment_of(self.transactions)
+
+    @cached_property
     def branch(self) -> tuple[bytes, ...]:
         """The Merkle branch of the coinbase, lowest sibling first."""
         return tuple(merkle_branch([bytes(32), *(tx.txid for tx in self.transactions)], 0))
 
     def coinbase(self, payout_script: bytes, extra: bytes = b"") -> Transaction:
         """Make a coinbase that pays 4 IOEX and the fees to `payout_script`; `extra` is at most 90 bytes."""
-        return build_coinbase(self.spec, self.height, payout_script, self.fees, self.transactions, extra)
+        return build_coinbase(
+            self.spec, self.height, payout_script, self.fees, self.transactions, extra, self.commitment
+        )
 
     def job(self, payout_script: bytes, extra: bytes = b"") -> "Job":
         """Make it ready to be mined; `extra` (a tag, at most 82 bytes) stands before the extra nonce."""

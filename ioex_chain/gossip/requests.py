@@ -16,7 +16,8 @@ RETRY = 2.0
 DEADLINE = 10.0
 INBOUND_DELAY = 0.5
 """Seconds by which those that we dialled come first: those that dialled us cost an attacker nothing."""
-BUSY_DELAY = 0.1
+BUSY_DELAY = 1.0
+"""Seconds until a peer that has enough to do is considered again."""
 
 
 class _Source:
@@ -105,7 +106,8 @@ class RequestTracker:
                 self._ask(peer, id_, want, now)
                 asks.setdefault(peer, []).append(id_)
             elif want.candidates:
-                self._schedule(max(now + BUSY_DELAY, min(want.candidates.values())), id_)
+                later = [ready for ready in want.candidates.values() if ready > now]
+                self._schedule(min(later, default=now + BUSY_DELAY), id_)
             else:
                 self._drop_if_idle(id_, want)
         return asks

@@ -1,0 +1,235 @@
+"""Unconfirmed transactions between peers (docs/protocol.md section 9.5).
+
+What the pool takes is announced by wtxid, in batches at random times, and given to who asks. How transactions
+come in is in `incoming`.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ioex_chain.gossip.incoming import REPLY_BYTES, Incoming
+from ioex_chain.gossip.outbox import Outbox
+from ioex_chain.gossip.ports import Context
+from ioex_chain.p2p.chain_messages import (
+    AnnounceTransactions,
+    FeeFilter,
+    GetTransactions,
+    Transactions,
+)
+from ioex_chain.p2p.messages import RELAYS_TRANSACTIONS
+from ioex_chain.p2p.seam import Peer
+from ioex_chain.pow.ledger import PowHeadChanged
+from ioex_chain.pow.mempool import Mempool
+from ioex_chain.pow.packages import MempoolEntry
+from ioex_chain.pow.transaction import Transaction
+
+log = logging.getLogger(__name__)
+
+FLUSH_MEAN = 0.3
+"""Seconds between announcements to a peer: random, so that their times tell little of where we heard it."""
+MAX_BACKLOG = 1 << 20
+"""Bytes not sent yet above which announcements wait."""
+REBROADCAST_MEAN = 30 * 60.0
+"""Seconds between announcements of our own transactions that no block has taken."""
+MAX_OURS = 10_000
+RATE_INTERVAL = 10.0
+"""Seconds between looks at the pool's least fee rate."""
+
+
+class Progress(Protocol):
+    """What the relay needs of `gossip.sync.Sync`."""
+
+    @property
+    def is_syncing(self) -> bool:
+        """Whether the node is catching up; it relays nothing then."""
+        ...
+
+
+@dataclass(slots=True)
+class _State:
+    peer: Peer
+    flush_at: float
+    outbox: Outbox = field(default_factory=Outbox)
+    offered: bool = False
+    """Whether it was told of the pool as it was when it came."""
+    sent_rate: int = 0
+
+
+class TransactionRelay:
+    """Relays transactions between the pool and the peers that want them."""
+
+    def __init__(self, context: Context, sync: Progress) -> None:
+        self._chain = context.chain
+        self._pool = context.chain.mempool
+        self._now = context.now
+        self._chance = context.chance
+        self._sync = sync
+        self._incoming = Incoming(context, lambda: sync.is_syncing)
+        self._states: dict[int, _State] = {}
+        self._inbound_at = 0.0
+        self._ours: dict[bytes, None] = {}
+        self._rebroadcast_at = context.now() + context.chance.expovariate(1 / REBROADCAST_MEAN)
+        self._rate = self._pool.policy.min_relay_rate
+        self._rate_at = context.now()
+
+    def peer_up(self, peer: Peer) -> None:
+        """Take a new peer."""
+        if not peer.hello.services & RELAYS_TRANSACTIONS:
+            return
+        state = self._states[peer.number] = _State(peer, self._next_flush())
+        self._incoming.peer_up(peer)
+        self._send_rate(state)
+
+    def peer_down(self, peer: Peer) -> None:
+        """Forget a peer."""
+        if self._states.pop(peer.number, None) is not None:
+            self._incoming.peer_down(peer)
+
+    def tick(self) -> None:
+        """Announce, ask and remind, as it is due."""
+        self._incoming.tick()
+        if self._sync.is_syncing:
+            return
+        self._offer_pool()
+        self._flush()
+        self._rebroadcast()
+        self._watch_rate()
+
+    def head_changed(self, event: PowHeadChanged) -> None:
+        """Follow the chain."""
+        self._incoming.head_changed(bool(event.disconnected))
+
+    def added(self, tx: Transaction) -> None:
+        """Announce what the pool took, from whomever."""
+        if not self._incoming.is_coming(tx.wtxid):
+            self._note_ours(tx)
+        for state in self._states.values():
+            state.outbox.offer(tx.wtxid)
+        self._incoming.added(tx)
+
+    def extra(self) -> Sequence[Transaction]:
+        """Give transactions beside the pool's that may be in a block: for compact blocks."""
+        return self._incoming.extra()
+
+    # --- messages -------------------------------------------------------------------------------------------
+
+    def on_announce_transactions(self, peer: Peer, message: AnnounceTransactions) -> None:
+        """Ask for what is new."""
+        state = self._states.get(peer.number)
+        if state is None:
+            return
+        for wtxid in message.ids:
+            state.outbox.knows(wtxid)
+        self._incoming.announced(peer, message.ids)
+
+    def on_get_transactions(self, peer: Peer, message: GetTransactions) -> None:
+        """Give what the peer was told of, and parents, as far as it fits."""
+        state = self._states.get(peer.number)
+        found: list[MempoolEntry | None] = []
+        if state is not None:
+            found += map(self._pool.get_by_wtxid, message.ids)
+            found += map(self._pool.get, message.parents)
+        items = []
+        left = REPLY_BYTES
+        for entry in found:
+            if entry is None or state is None or not state.outbox.may_have(entry):
+                continue
+            left -= entry.tx.size
+            if left < 0:
+                break
+            state.outbox.knows(entry.wtxid)
+            items.append(entry.tx.raw)
+        peer.send(Transactions(tuple(items)))
+
+    def on_transactions(self, peer: Peer, message: Transactions) -> None:
+        """Take what was asked for."""
+        self._incoming.answered(peer, message.items)
+
+    def on_fee_filter(self, peer: Peer, message: FeeFilter) -> None:
+        """Tell this peer only of what pays its rate."""
+        state = self._states.get(peer.number)
+        if state is not None:
+            state.outbox.min_rate = message.rate
+
+    # --- announcing -----------------------------------------------------------------------------------------
+
+    def _next_flush(self) -> float:
+        return self._now() + self._chance.expovariate(1 / FLUSH_MEAN)
+
+    def _flush(self) -> None:
+        """Send what is due. Inbound peers share one time, so that many of them learn no more than one."""
+        now = self._now()
+        inbound_due = now >= self._inbound_at
+        if inbound_due:
+            self._inbound_at = self._next_flush()
+        for state in list(self._states.values()):
+            if not (now >= state.flush_at if state.peer.outbound else inbound_due):
+                continue
+            state.flush_at = self._next_flush()
+            if len(state.outbox) and state.peer.backlog <= MAX_BACKLOG:
+                ids = state.outbox.batch(self._pool)
+                if ids:
+                    state.peer.send(AnnounceTransactions(ids))
+
+    def _offer_pool(self) -> None:
+        new = [state for state in self._states.values() if not state.offered]
+        for state in new:
+            state.offered = True
+        if new and len(self._pool):
+            self._chain.run(
+                lambda: best_first(self._pool),
+                lambda ids: _offer(new, ids),
+                _failed,
+            )
+
+    def _note_ours(self, tx: Transaction) -> None:
+        self._ours[tx.wtxid] = None
+        if len(self._ours) > MAX_OURS:
+            del self._ours[next(iter(self._ours))]
+
+    def _rebroadcast(self) -> None:
+        if self._now() < self._rebroadcast_at:
+            return
+        self._rebroadcast_at = self._now() + self._chance.expovariate(1 / REBROADCAST_MEAN)
+        self._ours = {wtxid: None for wtxid in self._ours if self._pool.get_by_wtxid(wtxid)}
+        for state in self._states.values():
+            for wtxid in self._ours:
+                state.outbox.offer_again(wtxid)
+
+    # --- fee rates ------------------------------------------------------------------------------------------
+
+    def _watch_rate(self) -> None:
+        if self._now() >= self._rate_at:
+            self._rate_at = self._now() + RATE_INTERVAL
+            self._chain.run(self._pool.min_rate, self._rate_is, _failed)
+
+    def _rate_is(self, rate: int) -> None:
+        self._rate = rate
+        for state in list(self._states.values()):
+            if not 3 * state.sent_rate <= 4 * rate <= 5 * state.sent_rate:
+                self._send_rate(state)
+
+    def _send_rate(self, state: _State) -> None:
+        state.sent_rate = self._rate
+        state.peer.send(FeeFilter(self._rate))
+
+
+def best_first(pool: Mempool) -> list[bytes]:
+    """Give the pool's wtxids, the best fee rate first, but no child before its parents."""
+    ids: dict[bytes, None] = {}
+    for entry in sorted(pool, key=lambda entry: (-entry.rate, entry.sequence)):
+        if entry.parents:
+            ids.update((ancestor.wtxid, None) for ancestor in pool.ancestors(entry))
+        ids[entry.wtxid] = None
+    return list(ids)
+
+
+def _offer(states: Sequence[_State], ids: Sequence[bytes]) -> None:
+    for state in states:
+        state.outbox.offer_catalogue(ids)
+
+
+def _failed(error: Exception) -> None:
+    log.error("the pool could not be read", exc_info=error)

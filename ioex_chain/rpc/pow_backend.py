@@ -16,6 +16,7 @@ from ioex_chain.pow.mempool import Mempool
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.primitives.clock import Clock
 from ioex_chain.primitives.types import BlockHash
+from ioex_chain.rpc.peer_port import PeerPort
 from ioex_chain.spec.model import NetworkSpec
 
 T = TypeVar("T")
@@ -45,6 +46,11 @@ class PowBackend(Protocol):
     clock: Clock
     indexes: bool
     """Whether the address and transaction indexes are kept."""
+
+    @property
+    def peers(self) -> PeerPort:
+        """The peer-to-peer side; used in the event loop only."""
+        ...
 
     async def call(self, function: Callable[[], T]) -> T:
         """Run `function` on the chain's worker thread and give its result."""

@@ -1,11 +1,12 @@
 """Templates, submitted blocks, merged mining and blocks on demand over RPC."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from chaingen.builder import auxpow, edit_coinbase, solve
 from chaingen.specs import story_spec
-from pow_rpc_world import RpcRefused, World
+from pow_rpc_world import RpcRefused, World, peer_info
 
 from ioex_chain.crypto.hashes import sha256d
 from ioex_chain.pow.block import Block
@@ -135,8 +136,21 @@ async def test_the_request_is_checked() -> None:
     code, message = await refused(w, "getblocktemplate", {**SEGWIT, "address": "bc1qxx"})
     assert (code, message.split(":")[0]) == (-5, "template_request.address")
     assert (await refused(w, "getblocktemplate", {**SEGWIT, "mode": "other"}))[0] == -8
+
+
+async def test_no_work_without_peers_or_while_synchronising() -> None:
+    w = World()
     w.backend.peers.syncing = True
-    assert (await refused(w, "getblocktemplate", paid(w)))[0] == -10
+    assert (await w.call("getblocktemplate", paid(w)))["height"] == 6  # a devnet may be alone
+    w.backend.spec = replace(w.backend.spec, name="testnet")
+    assert await refused(w, "getblocktemplate", paid(w)) == (
+        -10,
+        "ioeX is in initial sync and waiting for blocks...",
+    )
+    w.backend.peers.connected = []
+    assert await refused(w, "getblocktemplate", paid(w)) == (-9, "ioeX is not connected!")
+    w.backend.peers.syncing, w.backend.peers.connected = False, [peer_info(1)]
+    assert (await w.call("getblocktemplate", paid(w)))["height"] == 6
 
 
 async def test_unknown_members_of_the_request_are_no_error() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from pow_rpc_world import RpcRefused, World
+from pow_rpc_world import RpcRefused, World, peer_address
 
 from ioex_chain.ledger.errors import (
     BelowFloor,
@@ -30,7 +30,8 @@ gettxoutsetinfo gettxoutproof verifytxoutproof validateaddress estimatesmartfee 
 getnetworkhashps getblocktemplate submitblock submitheader createauxblock submitauxblock
 generatetoaddress generateblock invalidateblock reconsiderblock help uptime stop getnodestate listunspent
 getreceivedbyaddress getblockbyheight listsinceblock rpc.discover getaddresshistory acceptdeepreorg
-subscribe unsubscribe
+subscribe unsubscribe getpeerinfo getconnectioncount getnetworkinfo addnode getaddednodeinfo disconnectnode
+setban listbanned clearbanned getnettotals getnodeaddresses ping setnetworkactive
 """
 ASKED_FOR = _NAMES.split()
 CHANGES_THE_NODE = {
@@ -40,6 +41,12 @@ CHANGES_THE_NODE = {
     "generatetoaddress",
     "generateblock",
     "stop",
+    "addnode",
+    "disconnectnode",
+    "setban",
+    "clearbanned",
+    "ping",
+    "setnetworkactive",
 }
 
 
@@ -111,6 +118,10 @@ async def every_answer(w: World) -> dict[str, Any]:
         "getreceivedbyaddress": [bob],
         "listsinceblock": [None, 1, True, True, True, None, [bob]],
         "getaddresshistory": [[bob]],
+        "addnode": [peer_address(40).url, "add"],
+        "disconnectnode": ["", 1],
+        "setban": ["192.0.2.0/24", "add"],
+        "setnetworkactive": [True],
         "help": ["help"],
     }
     elsewhere = {"submitauxblock", "subscribe", "unsubscribe"}  # have tests of their own

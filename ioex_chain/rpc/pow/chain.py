@@ -1,5 +1,6 @@
 """Blocks, headers and the state of the chain."""
 
+import asyncio
 from typing import Annotated
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from ioex_chain.primitives.types import display
 from ioex_chain.rpc.errors import Code
 from ioex_chain.rpc.jsonio import number
 from ioex_chain.rpc.params import Param
+from ioex_chain.rpc.peer_port import SyncState
 from ioex_chain.rpc.pow.format import (
     BlockTransaction,
     block_transaction_json,
@@ -22,7 +24,7 @@ from ioex_chain.rpc.pow.format import (
 )
 from ioex_chain.rpc.pow.params import BlockHashParam, Verbosity3
 from ioex_chain.rpc.pow.reader import BlockHeaderJson, ChainReader, TooMuchToRead
-from ioex_chain.rpc.pow_backend import PowBackend
+from ioex_chain.rpc.pow_backend import NodeState, PowBackend
 from ioex_chain.rpc.registry import method
 
 CHAIN_NAMES = {"mainnet": "main", "testnet": "test", "devnet": "dev"}
@@ -32,7 +34,11 @@ HeightParam = Annotated[int, Field(ge=0, le=2**31 - 1), Param("blocks from genes
 
 
 class BlockchainInfo(TypedDict):
-    """How far this node's chain is. `headers`: height of the best header known."""
+    """How far this node's chain is.
+
+    `headers`: height of the best header known. `verificationprogress`: the part of the known work that is
+    verified, at most 1.
+    """
 
     chain: str
     blocks: int
@@ -77,28 +83,37 @@ class ChainApi:
         self._ledger = backend.ledger
         self._reader = reader
 
-    @method("getblockchaininfo", group=GROUP, thread=True)
-    def getblockchaininfo(self) -> BlockchainInfo:
+    @method("getblockchaininfo", group=GROUP)
+    async def getblockchaininfo(self) -> BlockchainInfo:
         """Tell the state of the chain: height, best block, difficulty, progress of synchronising."""
+        state, sync = self._backend.state(), self._backend.peers.sync_state()
+        return await asyncio.to_thread(self._info, state, sync)
+
+    def _info(self, state: NodeState, sync: SyncState) -> BlockchainInfo:
         head, best = self._ledger.head, self._best_header()
-        state = self._backend.state()
+        headers = max(best.height, sync.header_height)
         return {
             "chain": CHAIN_NAMES.get(self._backend.spec.name, self._backend.spec.name),
             "blocks": head.height,
-            "headers": best.height,
+            "headers": headers,
             "bestblockhash": display(head.hash),
             "bits": f"{head.header.bits:08x}",
             "target": target_hex(head.header.bits),
             "difficulty": difficulty_json(head.header.bits),
             "time": head.header.time,
             "mediantime": median_time_past(head),
-            "verificationprogress": number((head.weight + 1) / (best.weight + 1)),
-            "initialblockdownload": state.is_syncing,
+            "verificationprogress": self._progress(best, headers),
+            "initialblockdownload": sync.is_syncing,
             "chainwork": self._reader.chain_work(head),
             "size_on_disk": self._backend.database_size(),
             "pruned": False,
             "warnings": [*state.warnings, *self._deep_warnings()],
         }
+
+    def _progress(self, best: Entry[Header], headers: int) -> float:
+        """Compare work as far as headers are in the tree, heights beyond."""
+        known = (self._ledger.head.weight + 1) / (best.weight + 1)
+        return number(known * (best.height + 1) / (headers + 1))
 
     def _best_header(self) -> Entry[Header]:
         usable = [tip for tip in self._ledger.tips() if not tip.status.is_invalid]

@@ -8,6 +8,7 @@ from typing_extensions import TypedDict
 from ioex_chain.primitives.types import display
 from ioex_chain.rpc.context import CallContext
 from ioex_chain.rpc.errors import Code, RpcError
+from ioex_chain.rpc.jsonio import number
 from ioex_chain.rpc.params import Param
 from ioex_chain.rpc.pow.format import difficulty_json
 from ioex_chain.rpc.pow_backend import PowBackend
@@ -17,7 +18,11 @@ GROUP = "control"
 
 
 class NodeStateJson(TypedDict):
-    """What the node says of itself, in one answer. Only callers that authenticated see `datadir`."""
+    """What the node says of itself, in one answer. Only callers that authenticated see `datadir`.
+
+    `headers`: height of the best header known; `blockspersecond` over the last minute; `secondsleft` until
+    synced at that speed, null when unknown.
+    """
 
     version: str
     network: str
@@ -25,10 +30,15 @@ class NodeStateJson(TypedDict):
     starttime: int
     uptime: int
     height: int
+    headers: int
     bestblockhash: str
     difficulty: float
     connections: int
+    connections_in: int
+    connections_out: int
     syncing: bool
+    blockspersecond: float
+    secondsleft: float | None
     indexes: bool
     mempool: int
     maturity: int
@@ -75,16 +85,22 @@ class ControlApi:
         """Tell version, network, height, peers and warnings of this node."""
         backend = self._backend
         state, head, spec = backend.state(), backend.ledger.head, backend.spec.pow
+        sync, network = backend.peers.sync_state(), backend.peers.network_state()
         shown: NodeStateJson = {
             "version": state.version,
             "network": state.network,
             "starttime": state.started_at,
             "uptime": self.uptime(),
             "height": head.height,
+            "headers": max(head.height, sync.header_height),
             "bestblockhash": display(head.hash),
             "difficulty": difficulty_json(head.header.bits),
-            "connections": state.peers,
-            "syncing": state.is_syncing,
+            "connections": network.inbound + network.outbound,
+            "connections_in": network.inbound,
+            "connections_out": network.outbound,
+            "syncing": sync.is_syncing,
+            "blockspersecond": number(sync.blocks_per_second, 6),
+            "secondsleft": None if sync.seconds_left is None else number(sync.seconds_left, 6),
             "indexes": backend.indexes,
             "mempool": len(backend.mempool),
             "maturity": spec.coinbase_maturity,

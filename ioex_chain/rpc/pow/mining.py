@@ -85,6 +85,20 @@ class TemplateSource:
         return self.get()
 
 
+def require_network(backend: PowBackend) -> None:
+    """Refuse work that nobody would take: without peers, or on a head that is not the network's.
+
+    A devnet may be one node alone and is exempt, as test networks are in Core. Raises RpcError (-9, -10).
+    """
+    if backend.spec.name == "devnet":
+        return
+    network = backend.peers.network_state()
+    if network.inbound + network.outbound == 0:
+        raise RpcError(Code.CLIENT_NOT_CONNECTED, "ioeX is not connected!")
+    if backend.peers.sync_state().is_syncing:
+        raise RpcError(Code.CLIENT_IN_INITIAL_DOWNLOAD, "ioeX is in initial sync and waiting for blocks...")
+
+
 class MiningApi:
     """Hands out work and takes it back."""
 
@@ -111,6 +125,7 @@ class MiningApi:
         errors=(
             Code.INVALID_PARAMETER,
             Code.INVALID_ADDRESS_OR_KEY,
+            Code.CLIENT_NOT_CONNECTED,
             Code.CLIENT_IN_INITIAL_DOWNLOAD,
             Code.DESERIALIZATION_ERROR,
         ),
@@ -136,10 +151,7 @@ class MiningApi:
                 'getblocktemplate must be called with the segwit rule set (call with {"rules": ["segwit"]})',
             )
         payout = self._payout(request)
-        if self._backend.state().is_syncing:
-            raise RpcError(
-                Code.CLIENT_IN_INITIAL_DOWNLOAD, "ioeX is in initial sync and waiting for blocks..."
-            )
+        require_network(self._backend)
         await self._wait(request)
         template = await self._backend.call(self._templates.get)
         now = self._backend.clock.now()
@@ -195,9 +207,12 @@ class MiningApi:
         """Take a header, with its AuxPoW record if it is merged-mined."""
         await self._submitter.submit_header(hexdata)
 
-    @method("getmininginfo", group=GROUP, thread=True)
-    def getmininginfo(self) -> MiningInfo:
+    @method("getmininginfo", group=GROUP)
+    async def getmininginfo(self) -> MiningInfo:
         """Give figures about mining: difficulty, the network's hash rate, the next block's target."""
+        return await asyncio.to_thread(self._info, self._backend.state().warnings)
+
+    def _info(self, warnings: tuple[str, ...]) -> MiningInfo:
         head, spec = self._ledger.head, self._backend.spec
         bits = next_bits(spec.pow, head.height, head.header.time)
         return {
@@ -214,7 +229,7 @@ class MiningApi:
                 "target": target_hex(bits),
                 "difficulty": difficulty_json(bits),
             },
-            "warnings": list(self._backend.state().warnings),
+            "warnings": list(warnings),
         }
 
     @method("getnetworkhashps", group=GROUP, thread=True, errors=(Code.INVALID_PARAMETER,))

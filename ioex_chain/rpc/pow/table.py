@@ -13,6 +13,7 @@ from ioex_chain.rpc.pow.generate import GenerateApi
 from ioex_chain.rpc.pow.history import HistoryApi
 from ioex_chain.rpc.pow.mempool import MempoolApi
 from ioex_chain.rpc.pow.mining import MiningApi, TemplateSource
+from ioex_chain.rpc.pow.network import NetworkApi
 from ioex_chain.rpc.pow.proofs import ProofsApi
 from ioex_chain.rpc.pow.reader import ChainReader
 from ioex_chain.rpc.pow.submit import Submitter
@@ -56,6 +57,7 @@ def pow_port(backend: PowBackend, *, payout_script: bytes | None = None) -> PowP
         AddressApi(backend, reader),
         HistoryApi(backend, reader),
         ExchangeApi(backend, reader),
+        NetworkApi(backend),
         ControlApi(backend, table),
     ):
         table.add_api(api)

@@ -1,6 +1,7 @@
 """The running PoW chain: between the event loop and the worker thread that owns ledger and mempool."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -65,6 +66,8 @@ class ChainService:
         self.failure: StoreError | None = None
         self.on_head: list[Callable[[PowHeadChanged], None]] = []
         self.on_transaction: list[Callable[[Transaction], None]] = []
+        self.on_connected: list[Callable[[float], None]] = []
+        """Hear how many seconds the worker took until a block, or a run of them, was in the database."""
         self.peers: PeerPort = NoPeers(parts.ledger, parts.mempool)
 
     def join_network(self, peers: PeerPort) -> None:
@@ -126,8 +129,9 @@ class ChainService:
 
     def _head_moved(self, event: PowHeadChanged) -> None:
         """Follow on the worker thread, then tell the event loop."""
+        seconds = time.monotonic() - self._worker.began
         self.mempool.on_head(event, self.ledger)
-        self._tell(lambda: self._publish_head(event))
+        self._tell(lambda: self._publish_head(event, seconds))
 
     def _pool_moved(self, change: PoolChange) -> None:
         if change.left is None:
@@ -137,7 +141,7 @@ class ChainService:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function)
 
-    def _publish_head(self, event: PowHeadChanged) -> None:
+    def _publish_head(self, event: PowHeadChanged, seconds: float) -> None:
         head = event.head
         if event.disconnected:
             logger.warning(
@@ -158,6 +162,8 @@ class ChainService:
         self._wake()
         for listener in tuple(self.on_head):
             listener(event)
+        for told in tuple(self.on_connected):
+            told(seconds)
 
     def _publish_transaction(self, tx: Transaction) -> None:
         self._wake()

@@ -73,7 +73,7 @@ class NodeConfig(BaseSettings):
     stratum_host: str = Field("127.0.0.1", description="address on which Stratum listens")
     stratum_port: Port | None = Field(None, description="port of Stratum; the network's own by default")
     stratum_min_difficulty: Annotated[float, Gt(0)] = Field(
-        1e-9, description="least share difficulty that a Stratum worker gets"
+        0.0001, description="least share difficulty that a Stratum worker gets"
     )
     mine: bool = Field(False, description="mine with this machine's processors")
     mine_to: str | None = Field(None, description="address that mining pays; getblocktemplate's default too")

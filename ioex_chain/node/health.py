@@ -25,7 +25,11 @@ class Living(Protocol):
     """A running node, as its health is judged."""
 
     stopping: asyncio.Event
-    failure: IoexError | None
+
+    @property
+    def failure(self) -> IoexError | None:
+        """Why it stops, if its disk failed."""
+        ...
 
     @property
     def peers(self) -> PeerPort:

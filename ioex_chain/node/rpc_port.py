@@ -4,6 +4,9 @@ from ioex_chain.crypto.address import address_to_script
 from ioex_chain.node.chain_service import ChainService
 from ioex_chain.node.config import NodeConfig
 from ioex_chain.node.datadir import DataDir
+from ioex_chain.node.health import health_pages
+from ioex_chain.node.metrics import NodeMetrics
+from ioex_chain.node.stratum_port import StratumPort
 from ioex_chain.rpc.auth import Authenticator, CookieFile, Credential
 from ioex_chain.rpc.dispatch import Dispatcher
 from ioex_chain.rpc.limits import MIB, Limits
@@ -19,8 +22,17 @@ HEADERS = {"X-Long-Polling": "/"}
 class RpcPort:
     """Serves the PoW methods. `start` and `stop` are awaited by the node."""
 
-    def __init__(self, config: NodeConfig, service: ChainService, datadir: DataDir) -> None:
+    def __init__(
+        self,
+        config: NodeConfig,
+        service: ChainService,
+        datadir: DataDir,
+        metrics: NodeMetrics | None = None,
+        stratum: StratumPort | None = None,
+    ) -> None:
         self._config = config
+        self._metrics = metrics
+        self._stratum = stratum
         self._cookie = CookieFile(datadir.cookie)
         self._service = service
         self._server: RpcServer | None = None
@@ -40,12 +52,14 @@ class RpcPort:
             errors=port.errors,
             limits=Limits(body_bytes=BODY_BYTES),
             reads_need_auth=config.rpc_require_auth,
+            observe=self._metrics.rpc_called if self._metrics else None,
         )
         server_config = ServerConfig(
             host=config.rpc_host,
             port=spec.pow.rpc_port if config.rpc_port is None else config.rpc_port,
             policy=OriginPolicy(frozenset(config.rpc_hosts), frozenset(config.rpc_origins)),
-            headers=HEADERS,
+            headers=self._headers(),
+            pages=health_pages(self._service),
         )
         server = RpcServer(dispatcher, server_config, self._authenticator(), port.subscriptions)
         try:
@@ -55,6 +69,13 @@ class RpcPort:
             raise
         self._server = server
         self._follow(port)
+
+    def _headers(self) -> dict[str, str]:
+        """Tell getblocktemplate clients of long polling and of Stratum (BIP 22, BIP 23's extensions)."""
+        host = self._config.stratum_host
+        if self._stratum is None or host in ("0.0.0.0", "::"):  # noqa: S104 - an address that nobody can dial
+            return HEADERS
+        return {**HEADERS, "X-Stratum": f"stratum+tcp://{host}:{self._stratum.port}"}
 
     def _authenticator(self) -> Authenticator:
         credentials = [self._cookie.create()]

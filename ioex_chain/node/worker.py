@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -17,6 +18,8 @@ class Worker:
     def __init__(self, name: str) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._calls = 0
+        self.began = 0.0
+        """When the present call began, monotonic seconds; for what runs within it."""
         # The event loop must get its turn soon while a block is being connected on this thread.
         sys.setswitchinterval(0.001)
 
@@ -37,6 +40,7 @@ class Worker:
         # A full block makes a million objects that no cycle holds: collecting while they come costs a fifth
         # of the time, so it waits until the block is done.
         gc.disable()
+        self.began = time.monotonic()
         try:
             return function()
         finally:

@@ -122,6 +122,7 @@ class NodeProcess:
     ready_after: float = 0.0
     url: str = ""
     port: int = 0
+    p2p_url: str = ""
 
     def __post_init__(self) -> None:
         self.folder = self.base / "data"
@@ -138,6 +139,14 @@ class NodeProcess:
         """The options that point any command to this node."""
         here = ("--network", self.network, "--datadir", str(self.folder))
         return (*here, "--rpc-port", str(self.port)) if self.port else here
+
+    @property
+    def peer_id(self) -> str:
+        return self.p2p_url.removeprefix("ioex://").partition("@")[0]
+
+    @property
+    def p2p_port(self) -> int:
+        return int(self.p2p_url.rpartition(":")[2])
 
     # --- commands ----------------------------------------------------------------------------------------
 
@@ -188,6 +197,7 @@ class NodeProcess:
                 if line.startswith("}"):
                     self.url = json.loads(text)["rpc"]
                     self.port = int(self.url.rstrip("/").rpartition(":")[2])
+                    self.p2p_url = json.loads(text).get("p2p") or ""
                     return
             code = self.process.wait(READY_SECONDS)
         finally:

@@ -274,6 +274,9 @@ class TlsNetwork:
         self._links: dict[TlsLink, None] = {}
         self._unfinished: dict[TlsLink, None] = {}
         self._per_host: Counter[str] = Counter()
+        self._idle = asyncio.Event()
+        """Set while there is neither a link nor a dial."""
+        self._idle.set()
 
     async def listen(self, host: str, port: int, accept: Accept) -> Endpoint:
         """Let links in; `accept` is asked before TLS begins. Gives the address, with a port for 0.
@@ -295,19 +298,24 @@ class TlsNetwork:
         """Begin to connect."""
         task = asyncio.get_running_loop().create_task(self._dial(endpoint, handler))
         self._dials[task] = handler
+        self._idle.clear()
         task.add_done_callback(self._dialled)
 
     async def close(self) -> None:
-        """Listen and dial no more, and end every link that is left."""
+        """Listen and dial no more, and end every link; what was written has CLOSE_SECONDS to leave."""
         for server in self._servers:
             server.close()
         self._servers.clear()
         for task in list(self._dials):
             task.cancel()
         for link in list(self._links):
+            link.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._idle.wait()
+        for link in list(self._links):
             link.abort()
-        while self._links or self._dials:
-            await asyncio.sleep(0)
+        await self._idle.wait()
 
     def admit(self, transport: asyncio.Transport, accept: Accept) -> TlsLink | None:
         """Ask whether an arriving connection is wanted; None if not."""
@@ -333,6 +341,7 @@ class TlsNetwork:
             ended=self._end,
         )
         self._links[link] = self._unfinished[link] = None
+        self._idle.clear()
         self._per_host[remote.host] += 1
         return link
 
@@ -346,6 +355,11 @@ class TlsNetwork:
     def _end(self, link: TlsLink) -> None:
         self._finish(link)
         self._links.pop(link, None)
+        self._rest()
+
+    def _rest(self) -> None:
+        if not self._links and not self._dials:
+            self._idle.set()
 
     async def _dial(self, endpoint: Endpoint, handler: LinkHandler) -> str | None:
         """Connect; tell why not, or None once the link speaks to its handler itself."""
@@ -379,6 +393,7 @@ class TlsNetwork:
         why = "closed" if task.cancelled() else task.result()
         if why is not None:
             handler.link_down(why)
+        self._rest()
 
 
 def _why(error: BaseException) -> str:

@@ -16,6 +16,7 @@ class Commands(LazyGroup):
         "stop": Place("status", "stop", "Node"),
         "status": Place("status", "status", "Ask a node"),
         "wait-sync": Place("status", "wait_sync", "Ask a node"),
+        "peers": Place("peers", "app", "Ask a node"),
         "rpc": Place("rpc", "rpc", "Ask a node"),
         "wallet": Place("wallet", "app", "Money"),
         "genesis": Place("genesis", "app", "Money"),

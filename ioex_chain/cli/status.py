@@ -1,6 +1,7 @@
 """`ioex status`, `ioex wait-sync`, `ioex stop`: ask a running node."""
 
 import asyncio
+import math
 from typing import Annotated, Any
 
 import typer
@@ -22,12 +23,32 @@ def status(session: Session) -> None:
         out.print(f"difficulty  {state['difficulty']}", highlight=False)
         out.print(f"hash rate   {float(mining['networkhashps']):,.0f} H/s on the network", highlight=False)
         out.print(f"mempool     {state['mempool']} transactions", highlight=False)
-        out.print(f"peers       {state['connections']}", highlight=False)
-        out.print(f"syncing     {'yes' if state['syncing'] else 'no'}", highlight=False)
+        ways = f"{state['connections_in']} in, {state['connections_out']} out"
+        out.print(f"peers       {state['connections']} ({ways})", highlight=False)
+        out.print(f"syncing     {_progress(state)}", highlight=False)
         for warning in state["warnings"]:
             out.print(f"[yellow]warning:[/] {warning}", highlight=False, soft_wrap=True)
 
     session.show({**state, "networkhashps": mining["networkhashps"]}, text)
+
+
+def _progress(state: dict[str, Any]) -> str:
+    """Say how far the node is: height of the best header's, speed, time left."""
+    if not state["syncing"]:
+        return "no"
+    height, headers = int(state["height"]), int(state["headers"])
+    if headers <= height:
+        return "yes, waiting to hear of the peers' chains"
+    parts = [f"yes, height {height} of {headers} ({_percent(height, headers)})"]
+    if state["blockspersecond"]:
+        parts.append(f"{float(state['blockspersecond']):,.1f} blocks/s")
+    if state["secondsleft"] is not None:
+        parts.append(f"{_span(int(state['secondsleft']))} left")
+    return ", ".join(parts)
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{math.floor(1000 * part / whole) / 10} %"
 
 
 async def _ask(session: Session) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -64,7 +64,7 @@ class StratumServer:
         self._build = build
         self._empty = empty
         self._is_ready = is_ready
-        self.now = now
+        self._now = now
         self.settings = settings
         self.spec = spec
         self.stats = StratumStats(ShareStats(now()))
@@ -84,6 +84,10 @@ class StratumServer:
     def connections(self) -> Iterable["Connection"]:
         """The connections as they are now."""
         return tuple(self._connections.values())
+
+    def now(self) -> float:
+        """Give monotonic time, which all figures are in."""
+        return self._now()
 
     async def start(self) -> None:
         """Listen. Raises StratumPortTaken."""
@@ -150,11 +154,7 @@ class StratumServer:
     async def _rest(self, parent: BlockHash, began: float) -> None:
         """Pause when the node answered at once without a new head, as it does while it stops."""
         latest = self._book.latest
-        if (
-            latest is not None
-            and latest.template.parent_hash == parent
-            and self.now() - began < _LEAST_PAUSE
-        ):
+        if latest is not None and latest.template.parent_hash == parent and self.now() - began < _LEAST_PAUSE:
             await asyncio.sleep(_LEAST_PAUSE)
 
     async def _hand_out(self, template: Template) -> None:

@@ -20,10 +20,13 @@ from ioex_chain.ledger.errors import (
 from ioex_chain.ledger.types import Entry, Status
 from ioex_chain.p2p.seam import Offence, Peer
 from ioex_chain.pow.block import Block
+from ioex_chain.pow.consensus import check_work
+from ioex_chain.pow.errors import PowHeaderError
 from ioex_chain.pow.header import Header
 from ioex_chain.pow.ledger import PowLedger
 from ioex_chain.primitives.errors import DecodeError, IoexError
 from ioex_chain.primitives.types import BlockHash, display
+from ioex_chain.spec.model import PowSpec
 
 log = logging.getLogger(__name__)
 
@@ -134,9 +137,11 @@ class Intake:
         self._jobs: deque[_Job] = deque()
         self._running = False
         self._senders: OrderedDict[BlockHash, Peer] = OrderedDict()
-        self._tracer = _Tracer(self._ledger)
+        self._tracer = _Tracer(context.chain.spec.pow, self._ledger)
         self.waiting_bytes = 0
         """Bytes of the blocks that the worker has not finished."""
+        self.too_early: Callable[[Peer, int], None] = lambda _peer, _valid_at: None
+        """Hears of a header that becomes valid at a Unix time."""
 
     def headers(
         self,
@@ -150,19 +155,22 @@ class Intake:
         """
         self._chain.run(
             lambda: store_headers(self._ledger, headers),
-            lambda result: self._headers_done(peer, result, done),
+            lambda result: self._headers_done(peer, headers, result, done),
             lambda error: done((), _failed(error)),
         )
 
     def _headers_done(
         self,
         peer: Peer,
+        headers: Sequence[Header],
         result: tuple[list[Entry[Header]], Verdict | None],
         done: Callable[[Sequence[Entry[Header]], Verdict | None], None],
     ) -> None:
         entries, verdict = result
         if verdict is not None:
             blame(peer, verdict)
+            if verdict.outcome is Outcome.NOT_YET_VALID:
+                self.too_early(peer, headers[len(entries)].time - self._chain.spec.pow.max_future)
         done(entries, verdict)
 
     def block(
@@ -253,10 +261,15 @@ def _failed(error: Exception) -> Verdict:
     return Verdict(Outcome.FAILED)
 
 
+class WrongProof(MutatedBlock):
+    """A block whose AuxPoW record proves no work; that of its stored header does."""
+
+
 class _Tracer:
     """The worker's side: takes blocks, and finds those that came before and are found invalid only now."""
 
-    def __init__(self, ledger: PowLedger) -> None:
+    def __init__(self, spec: PowSpec, ledger: PowLedger) -> None:
+        self._spec = spec
         self._ledger = ledger
         self._waiting: OrderedDict[BlockHash, Entry[Header]] = OrderedDict()
         self._above: dict[BlockHash, list[BlockHash]] = {}
@@ -271,6 +284,7 @@ class _Tracer:
         if known is not None and known.status & Status.BODY:
             return _Result(Verdict(Outcome.KNOWN, known))
         try:
+            block = self._with_known_proof(block, known)
             changed = self._ledger.accept_block(block, sync=job.sync)
         except StoreError:
             raise
@@ -286,6 +300,20 @@ class _Tracer:
         if waits:
             self._wait(entry)
         return _Result(Verdict(Outcome.ACCEPTED if changed else Outcome.STORED, entry), settled, waits)
+
+    def _with_known_proof(self, block: Block, known: Entry[Header] | None) -> Block:
+        """Give the block with the AuxPoW record that is stored with its header.
+
+        The record is not part of the hash, so a sender could put another one, larger or wrong, before an
+        honest body. Raises MutatedBlock for one that proves nothing.
+        """
+        if known is None or not block.header.is_merged or known.header == block.header:
+            return block
+        try:
+            check_work(self._spec, block.header)
+        except PowHeaderError as error:
+            raise WrongProof(f"the AuxPoW record is not the header's: {error}") from error
+        return Block.build(known.header, block.transactions)
 
     def _wait(self, entry: Entry[Header]) -> None:
         self._waiting[entry.hash] = entry

@@ -119,6 +119,9 @@ class PowDocument(Strict):
     rpc_port: Port
     stratum_port: Port
     activations: list[Annotated[int, Field(ge=1, lt=1 << 32)]]
+    minimum_work: Annotated[str, Field(pattern=r"^0x[0-9a-f]{1,64}$")] = "0x0"
+    """Hexadecimal: work grows beyond what JSON numbers hold."""
+    seeds: list[Annotated[str, Field(pattern=r"^ioex://[0-9a-f]{64}@[^\s/?#@]+:[0-9]{1,5}$")]] = []
 
 
 class DposDocument(Strict):

@@ -144,6 +144,8 @@ def _pow_spec(document: NetworkDocument) -> PowSpec:
     raw = document.pow.model_dump()
     for key in ("genesis_bits", "pow_limit_bits"):
         raw[key] = int(raw[key], 16)
+    raw["minimum_work"] = int(raw["minimum_work"], 16)
+    raw["seeds"] = tuple(raw["seeds"])
     if raw["genesis_bits"] > raw["pow_limit_bits"]:
         raise BadField("pow.genesis_bits", "the target is easier than pow_limit_bits")
     activations = raw["activations"] = tuple(raw["activations"])

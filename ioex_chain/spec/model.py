@@ -58,6 +58,11 @@ class PowSpec:
     """What follows the height in the genesis coinbase's script: 1 to 75 ASCII letters."""
     activations: tuple[int, ...] = ()
     """Heights of scheduled rule changes, rising; the fork id covers them, the network's identity does not."""
+    minimum_work: int = 0
+    """Work that the best chain is known to have: peers' chains of headers with less are not stored. Raised
+    with releases; outside the network's identity."""
+    seeds: tuple[str, ...] = ()
+    """Where a new node looks for peers: `ioex://<64 hex digits of the id>@host:port`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,8 +103,17 @@ def _options(session: Session, running: Running) -> str:
 
 def _announce(session: Session, running: Running) -> None:
     if session.as_json:
-        session.show({"network": running.service.spec.name, "rpc": running.rpc_url})
+        session.show({"network": running.service.spec.name, **_places(running)})
         sys.stdout.flush()
+
+
+def _places(running: Running) -> dict[str, Any]:
+    return {
+        "rpc": running.rpc_url,
+        "p2p": running.p2p_url,
+        "stratum_port": running.stratum_port,
+        "metrics": running.metrics_url,
+    }
 
 
 def _show_devnet(session: Session, running: Running) -> None:
@@ -112,7 +121,7 @@ def _show_devnet(session: Session, running: Running) -> None:
     accounts = _accounts(spec)
     facts = {
         "network": "devnet",
-        "rpc": running.rpc_url,
+        **_places(running),
         "datadir": str(session.datadir.path),
         "spacing": spec.pow.spacing,
         "mnemonic": DEV_MNEMONIC,
@@ -126,6 +135,15 @@ def _show_devnet(session: Session, running: Running) -> None:
             table.add_row(row["address"], row["key_path"], f"{row['ioex']:,}")
         out.print(f"[bold]ioeX devnet[/] at height {running.service.ledger.head.height}", highlight=False)
         out.print(f"JSON-RPC    {running.rpc_url}   (WebSocket on the same port)", highlight=False)
+        if running.p2p_url:
+            out.print(f"peers       {running.p2p_url}", highlight=False, soft_wrap=True)
+        if running.stratum_port:
+            out.print(
+                f"Stratum     stratum+tcp://{session.config.stratum_host}:{running.stratum_port}",
+                highlight=False,
+            )
+        if running.metrics_url:
+            out.print(f"metrics     {running.metrics_url}", highlight=False)
         out.print(f"data        {session.datadir.path}", highlight=False, soft_wrap=True)
         where = "mined here" if session.config.mine else "not mined here"
         out.print(f"blocks      one every {spec.pow.spacing} s, {where}")

@@ -4,8 +4,9 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from ioex_chain.ledger.errors import StoreError
 from ioex_chain.node import log
@@ -13,9 +14,12 @@ from ioex_chain.node.build import Chain, open_chain
 from ioex_chain.node.chain_service import ChainParts, ChainService
 from ioex_chain.node.config import NodeConfig
 from ioex_chain.node.datadir import write_atomically
+from ioex_chain.node.metrics_port import MetricsPort
 from ioex_chain.node.mining import LocalMiner
+from ioex_chain.node.peering import Peering
 from ioex_chain.node.processes import warm
 from ioex_chain.node.rpc_port import RpcPort
+from ioex_chain.node.stratum_port import StratumPort
 from ioex_chain.node.worker import Worker
 from ioex_chain.pow.fees import FeeEstimator, FeeFileDamaged
 from ioex_chain.pow.mempool import Mempool
@@ -25,6 +29,7 @@ from ioex_chain.pow.tip import Tip
 from ioex_chain.primitives.types import display
 
 logger = log.get(__name__)
+P = TypeVar("P", bound="Part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,23 @@ class Running:
 
     service: ChainService
     rpc_url: str
+    p2p_url: str | None
+    """`ioex://id@host:port` under which others on this machine reach it; None when it does not listen."""
+    stratum_port: int | None
+    metrics_url: str | None
     miner: LocalMiner | None
+
+
+class Part(Protocol):
+    """Something that runs beside the chain."""
+
+    async def start(self) -> None:
+        """Begin. Raises IoexError when it cannot."""
+        ...
+
+    async def stop(self) -> None:
+        """End, and leave nothing behind."""
+        ...
 
 
 async def run_node(config: NodeConfig, on_ready: Callable[[Running], None] | None = None) -> None:
@@ -44,53 +65,95 @@ async def run_node(config: NodeConfig, on_ready: Callable[[Running], None] | Non
     with open_chain(config) as chain:
         worker = Worker("chain")
         try:
-            await _serve(config, chain, worker, on_ready)
+            await serve(config, chain, worker, on_ready)
         finally:
             worker.close()
 
 
-async def _serve(
-    config: NodeConfig, chain: Chain, worker: Worker, on_ready: Callable[[Running], None] | None
+async def serve(
+    config: NodeConfig, chain: Chain, worker: Worker, on_ready: Callable[[Running], None] | None = None
 ) -> None:
+    """Run a node on an open chain; see `run_node`."""
     service = make_service(config, chain, worker)
     warm(chain.workers)
     await service.call(lambda: _load_pool(service, chain))
     service.start()
     _stop_on_signals(service)
     miner = LocalMiner(config, service) if config.mine else None
-    port = RpcPort(config, service, chain.datadir)
-    await port.start()
-    logger.info(
-        "node is up",
-        network=chain.spec.name,
-        height=chain.ledger.head.height,
-        hash=display(chain.ledger.head.hash),
-        rpc=port.url,
-    )
-    if on_ready is not None:
-        on_ready(Running(service, port.url, miner))
-    mining = asyncio.create_task(miner.run()) if miner else None
     try:
-        await _until_stopped(service, mining)
+        async with AsyncExitStack() as parts:
+            running = await _start_parts(config, chain, service, miner, parts)
+            logger.info(
+                "node is up",
+                network=chain.spec.name,
+                height=chain.ledger.head.height,
+                hash=display(chain.ledger.head.hash),
+                rpc=running.rpc_url,
+                p2p=running.p2p_url,
+            )
+            if on_ready is not None:
+                on_ready(running)
+            await _until_stopped(service, miner)
+            logger.info("stopping")
     finally:
-        logger.info("stopping")
-        if mining is not None:
-            mining.cancel()
-            await asyncio.gather(mining, return_exceptions=True)
-        await port.stop()
         if service.failure is None:
             await service.call(lambda: _save_pool(service, chain))
     if service.failure is not None:
         raise service.failure
 
 
-async def _until_stopped(service: ChainService, mining: "asyncio.Task[None] | None") -> None:
-    stopping = asyncio.create_task(service.stopping.wait())
-    waiting = {stopping, *({mining} if mining else ())}
-    done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    for task in done - {stopping}:
-        task.result()
+async def _start_parts(
+    config: NodeConfig, chain: Chain, service: ChainService, miner: LocalMiner | None, parts: AsyncExitStack
+) -> Running:
+    """Start what the settings ask for; it is stopped in the opposite order."""
+
+    async def started(part: P) -> P:
+        await part.start()
+        parts.push_async_callback(part.stop)
+        return part
+
+    peering = await started(Peering(config, service, chain.datadir)) if config.p2p else None
+    stratum = await started(StratumPort(config, service)) if config.stratum else None
+    metrics = _metrics(config, service, miner, stratum) if config.metrics else None
+    port = await started(
+        RpcPort(config, service, chain.datadir, metrics.metrics if metrics else None, stratum)
+    )
+    if metrics is not None:
+        await started(metrics)
+    return Running(
+        service,
+        port.url,
+        peering.url if peering else None,
+        stratum.port if stratum else None,
+        metrics.url if metrics else None,
+        miner,
+    )
+
+
+def _metrics(
+    config: NodeConfig, service: ChainService, miner: LocalMiner | None, stratum: StratumPort | None
+) -> MetricsPort:
+    return MetricsPort(
+        config,
+        service,
+        miner=lambda: miner.stats if miner else None,
+        stratum=lambda: stratum.stats if stratum else None,
+    )
+
+
+async def _until_stopped(service: ChainService, miner: LocalMiner | None) -> None:
+    """Mine, if there is a miner, until the node is asked to stop."""
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(service.stopping.wait())]
+    if miner is not None:
+        tasks.append(asyncio.create_task(miner.run()))
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def make_service(config: NodeConfig, chain: Chain, worker: Worker) -> ChainService:

@@ -1,0 +1,280 @@
+"""The peer-to-peer side of a running node: puts connections, gossip and their files together, and ticks."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from random import SystemRandom
+from typing import TypeVar
+
+from ioex_chain import __version__
+from ioex_chain.gossip.hub import Gossip
+from ioex_chain.gossip.ports import Context
+from ioex_chain.ledger.errors import StoreError
+from ioex_chain.node import log
+from ioex_chain.node.chain_service import ChainService
+from ioex_chain.node.config import NodeConfig
+from ioex_chain.node.datadir import DataDir, write_atomically
+from ioex_chain.p2p.addrbook import AddressBook
+from ioex_chain.p2p.bans import BanList
+from ioex_chain.p2p.connection import INBOUND
+from ioex_chain.p2p.host import Host, HostSettings
+from ioex_chain.p2p.identity import Identity
+from ioex_chain.p2p.kept import KeptFileUnreadable, seal, unseal
+from ioex_chain.p2p.links import LinkHandler
+from ioex_chain.p2p.messages import PROTOCOL_VERSION
+from ioex_chain.p2p.network import TlsNetwork
+from ioex_chain.p2p.types import Endpoint, PeerAddress, PeerInfo, normal_host
+from ioex_chain.pow.genesis import identity_of
+from ioex_chain.rpc.peer_port import AddedPeer, BanInfo, NetworkState, PeerSync, SyncState
+
+logger = log.get(__name__)
+TICK_SECONDS = 0.1
+SAVE_SECONDS = 300.0
+_ANCHORS, _VERSION = b"ioexanch", 1
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a listener on all addresses is dialled at
+T = TypeVar("T")
+
+
+class Peering:
+    """Implements `rpc.peer_port.PeerPort`. `start` and `stop` are awaited by the node."""
+
+    def __init__(self, config: NodeConfig, service: ChainService, datadir: DataDir) -> None:
+        """Take the settings. Raises InvalidPeerUrl."""
+        self._config = config
+        self._service = service
+        self._datadir = datadir
+        self._chance = SystemRandom()
+        self._asked = tuple(map(PeerAddress.parse, config.peers))
+        self.gossip = Gossip(Context(service, time.monotonic, self._chance))
+        self._listening: Endpoint | None = None
+        self._ticking: asyncio.Task[None] | None = None
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Read the key and the kept files, and listen. Raises CannotListen, InvalidNodeKey, StoreError."""
+        service = self._service
+        try:
+            self._identity = Identity.load_or_create(self._datadir.node_key)
+        except OSError as error:
+            raise StoreError(f"cannot use {self._datadir.node_key}: {error.strerror}") from error
+        self._bans = self._kept(
+            self._datadir.bans, lambda data: BanList.decode(data, service.clock), BanList(service.clock)
+        )
+        self._book = self._read_book()
+        self._net = TlsNetwork(self._identity)
+        port = service.spec.pow.p2p_port if self._config.p2p_port is None else self._config.p2p_port
+        if self._config.max_inbound:
+            self._listening = await self._net.listen(self._config.p2p_host, port, self._accept)
+        self.host = self._make_host()
+        service.join_network(self)
+        service.on_head.append(self.gossip.head_changed)
+        service.on_transaction.append(self.gossip.transaction_added)
+        self._ticking = asyncio.create_task(self._tick())
+
+    def _make_host(self) -> Host:
+        service, config = self._service, self._config
+        port = self._listening.port if self._listening else 0
+        settings = HostSettings(
+            agent=f"ioex/{__version__}",
+            port=port,
+            max_outbound=config.max_outbound,
+            max_inbound=config.max_inbound,
+            peers=self._asked,
+            only_peers=config.only_peers,
+            seeds=tuple(map(PeerAddress.parse, service.spec.pow.seeds)),
+            external=tuple(Endpoint(normal_host(host), port) for host in config.external_hosts if port),
+            anchors=self._kept(self._datadir.anchors, _decode_anchors, ()),
+        )
+        return Host(
+            settings,
+            self._identity,
+            identity_of(service.spec),
+            self._net,
+            self.gossip,
+            self._book,
+            self._bans,
+            now=time.monotonic,
+            clock=service.clock,
+            chance=self._chance,
+        )
+
+    def _read_book(self) -> AddressBook:
+        service, own = self._service, self._identity.id
+        secret = sha256(self._identity.sign(b"ioeX/address book")).digest()
+        is_local = service.spec.name == "devnet"
+        fresh = AddressBook(self._chance, service.clock, own, secret=secret, accept_local=is_local)
+
+        def decode(data: bytes) -> AddressBook:
+            return AddressBook.decode(
+                data, self._chance, service.clock, own, secret=secret, accept_local=is_local
+            )
+
+        return self._kept(self._datadir.peers, decode, fresh)
+
+    def _kept(self, path: Path, decode: Callable[[bytes], T], otherwise: T) -> T:
+        try:
+            return decode(path.read_bytes())
+        except FileNotFoundError:
+            return otherwise
+        except (OSError, KeptFileUnreadable) as error:
+            logger.warning(
+                "a kept file cannot be read; starting without it", file=str(path), reason=str(error)
+            )
+            return otherwise
+
+    def _accept(self, remote: Endpoint) -> LinkHandler | None:
+        return self.host.accept(remote)
+
+    async def _tick(self) -> None:
+        save_at = time.monotonic() + SAVE_SECONDS
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self.host.tick()
+            if time.monotonic() >= save_at:
+                save_at = time.monotonic() + SAVE_SECONDS
+                await asyncio.to_thread(self._write, self._files())
+
+    async def stop(self) -> None:
+        """Say goodbye to all, close, and keep what was learned."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            await asyncio.gather(self._ticking, return_exceptions=True)
+            files = self._files()
+            self.host.stop()
+            self._write(files)
+        with contextlib.suppress(AttributeError):
+            await self._net.close()
+
+    def _files(self) -> dict[Path, bytes]:
+        anchors = "\n".join(address.url for address in self.host.anchors())
+        return {
+            self._datadir.peers: self._book.encode(),
+            self._datadir.bans: self._bans.encode(),
+            self._datadir.anchors: seal(_ANCHORS, _VERSION, anchors.encode()),
+        }
+
+    def _write(self, files: dict[Path, bytes]) -> None:
+        try:
+            for path, data in files.items():
+                write_atomically(path, data)
+        except OSError as error:
+            logger.warning("what is known of peers cannot be kept", reason=str(error))
+
+    @property
+    def url(self) -> str | None:
+        """How nodes on this machine reach this one; None when it does not listen."""
+        found = self._addresses()
+        return found[-1].url if found else None
+
+    def _addresses(self) -> tuple[PeerAddress, ...]:
+        if self._listening is None:
+            return ()
+        near = Endpoint(_EVERYWHERE.get(self._listening.host, self._listening.host), self._listening.port)
+        return tuple(PeerAddress(self._identity.id, one) for one in (*self.host.settings.external, near))
+
+    # --- what RPC asks (`rpc.peer_port.PeerPort`) -----------------------------------------------------------
+
+    def network_state(self) -> NetworkState:
+        """Tell identity, slots and totals."""
+        host, totals, pool = self.host, self.host.totals(), self._service.mempool
+        peers = host.peers()
+        inbound = sum(peer.kind == INBOUND for peer in peers)
+        return NetworkState(
+            id=self._identity.id,
+            listening=self._addresses(),
+            agent=host.settings.agent,
+            version=PROTOCOL_VERSION,
+            services=host.settings.services,
+            active=host.active,
+            inbound=inbound,
+            outbound=len(peers) - inbound,
+            max_inbound=host.settings.max_inbound,
+            max_outbound=host.settings.max_outbound,
+            bytes_sent=totals.bytes_sent,
+            bytes_received=totals.bytes_received,
+            known_addresses=len(self._book),
+            relay_rate=pool.policy.min_relay_rate,
+            min_rate=pool.min_rate(),
+            sent_by_type=totals.sent_by_type,
+            received_by_type=totals.received_by_type,
+            offences=totals.offences,
+            bans_made=totals.bans_made,
+        )
+
+    def sync_state(self) -> SyncState:
+        """Tell how far behind the node is."""
+        state = self.gossip.sync.state()
+        return SyncState(
+            state.is_syncing,
+            state.head_height,
+            state.header_height,
+            state.blocks_per_second,
+            state.seconds_left,
+        )
+
+    def peers(self) -> Sequence[PeerInfo]:
+        """Give every established connection."""
+        return self.host.peers()
+
+    def peer_sync(self, number: int) -> PeerSync | None:
+        """Give what is known of a connection's chain; None if it is gone."""
+        found = self.gossip.sync.peer_sync(number)
+        return None if found is None else PeerSync(found.known_headers, found.common_blocks, found.in_flight)
+
+    def add(self, address: PeerAddress) -> bool:
+        """Keep a connection to this peer; False if it was asked for already."""
+        return self.host.add(address)
+
+    def forget(self, address: PeerAddress) -> bool:
+        """Stop keeping it; the connection stays. False if it was not asked for."""
+        return self.host.forget(address)
+
+    def try_once(self, address: PeerAddress) -> None:
+        """Dial this peer once."""
+        self.host.try_once(address)
+
+    def added(self) -> Sequence[AddedPeer]:
+        """Give the peers that `add` keeps."""
+        return [
+            AddedPeer(address, info is not None, info.outbound if info else None)
+            for address, info in self.host.added()
+        ]
+
+    def disconnect(self, number: int) -> bool:
+        """End a connection; False if there is none of this number."""
+        return self.host.disconnect(number)
+
+    def ban(self, subject: str, seconds: int, reason: str) -> None:
+        """Ban a peer id (64 hex digits), an IP address or a subnet, and disconnect it. Raises InvalidBan."""
+        self.host.ban(subject, seconds, reason)
+
+    def unban(self, subject: str) -> bool:
+        """Lift a ban; False if there is none. Raises InvalidBan."""
+        return self.host.unban(subject)
+
+    def bans(self) -> Sequence[BanInfo]:
+        """Give the bans in force."""
+        return [BanInfo(ban.subject, ban.created, ban.until, ban.reason) for ban in self.host.bans()]
+
+    def known_addresses(self, count: int) -> Sequence[tuple[PeerAddress, int, int]]:
+        """Give up to `count` known nodes (0: all): address, Unix time it was last seen, services."""
+        known = [(entry.address, entry.seen, entry.services) for entry in self._book.entries()]
+        self._chance.shuffle(known)
+        return known[:count] if count else known
+
+    def set_active(self, active: bool) -> None:
+        """Turn the network on or off; off ends all connections."""
+        self.host.set_active(active)
+
+    def ping(self) -> None:
+        """Ping every peer now."""
+        self.host.ping()
+
+
+def _decode_anchors(data: bytes) -> tuple[PeerAddress, ...]:
+    text = unseal(_ANCHORS, _VERSION, data).decode()
+    return tuple(map(PeerAddress.parse, text.split("\n"))) if text else ()

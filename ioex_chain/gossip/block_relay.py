@@ -13,7 +13,6 @@ from ioex_chain.gossip.serving import RECENT_DEPTH, Served, Serving
 from ioex_chain.ledger.types import Entry, Status
 from ioex_chain.p2p.chain_messages import (
     MAX_ANNOUNCED_HEADERS,
-    MAX_BLOCK_BYTES,
     Announce,
     BlockTransactions,
     CompactBlock,
@@ -164,8 +163,9 @@ class BlockRelay:
             if self._knows(state, head):
                 continue
             parent = head.parent
-            if served and state.wants_push and parent is not None and self._knows(state, parent):
-                state.peer.send(served.compact)
+            compact = served.compact if served else None
+            if compact and state.wants_push and parent is not None and self._knows(state, parent):
+                state.peer.send(compact)
             else:
                 self._announce(state, entries)
             state.told = head.hash
@@ -183,7 +183,8 @@ class BlockRelay:
         """Give a recent block in compact form."""
 
         def answer(served: Served | None) -> None:
-            peer.send(served.compact if served else NotFound(GetCompact.type, message.hash))
+            compact = served.compact if served else None
+            peer.send(compact or NotFound(GetCompact.type, message.hash))
 
         self._serve(message.hash, answer)
 
@@ -201,8 +202,7 @@ class BlockRelay:
                 text = f"asks for a transaction that block {display(served.hash)} has not got"
                 peer.offend(Offence.MALFORMED, text)
                 return
-            if sum(map(len, items)) <= MAX_BLOCK_BYTES:
-                peer.send(BlockTransactions(message.hash, items))
+            peer.send(BlockTransactions(message.hash, items))
 
         self._serve(message.hash, answer)
 

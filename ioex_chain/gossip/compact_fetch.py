@@ -171,6 +171,8 @@ class CompactFetcher:
         parent = entry.parent
         if parent is None or entry.hash in self._fetches or not self._is_up(peer):
             return False
+        if entry.status & Status.BODY:
+            return False
         if not self._is_worth_rebuilding(parent) or self._has_failed(peer, entry.hash):
             return False
         self._fetches[entry.hash] = _Fetch(peer, entry.hash, self._now() + DEADLINE)

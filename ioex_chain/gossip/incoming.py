@@ -209,12 +209,22 @@ class Incoming:
         if source is None or not source.outstanding:
             peer.offend(Offence.UNREQUESTED, "transactions")
             return
-        request = source.outstanding.popleft()
+        request = self._request_of(source, items)
         is_honest = self._take(peer.number, request, items)
         self._admission.start()
         if not is_honest:
             peer.offend(Offence.UNREQUESTED, "a transaction that was not asked for")
         self._ask()
+
+    def _request_of(self, source: _Source, items: Sequence[bytes]) -> _Request:
+        """Give the request that is answered: the oldest, or a later one if older ones were passed over."""
+        first = sha256d(items[0]) if items else b""
+        waiting = source.outstanding
+        skip = next((at for at, request in enumerate(waiting) if first in request.ids), 0)
+        for _ in range(skip):
+            lost = waiting.popleft()
+            self._missed(source.peer.number, lost, dict.fromkeys(lost.ids), 0)
+        return waiting.popleft()
 
     def _take(self, number: int, request: _Request, items: Sequence[bytes]) -> bool:
         now = self._now()

@@ -10,6 +10,7 @@ from ioex_chain.gossip.ports import Context
 from ioex_chain.ledger.errors import UnknownBlock
 from ioex_chain.ledger.types import Entry
 from ioex_chain.p2p.chain_messages import CompactBlock
+from ioex_chain.p2p.table import TABLE
 from ioex_chain.pow.block import Block
 from ioex_chain.pow.header import Header
 from ioex_chain.primitives.types import BlockHash
@@ -24,6 +25,7 @@ MAX_WAITING = 256
 """Answers that wait for blocks to be read."""
 MAX_PREFILL_BYTES = 64_000
 """Transactions that we lacked are likely lacked by the next as well: this much of them goes along."""
+_CAP = TABLE[CompactBlock].cap
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,14 @@ class EncodedCompact(CompactBlock):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A block to serve: its compact form, and where its transactions begin and end in its bytes."""
+    """A block to serve: its compact form, and where its transactions begin and end in its bytes.
+
+    `compact` is None when the message would be too large: with a huge coinbase.
+    """
 
     hash: BlockHash
-    compact: EncodedCompact
-    bounds: array[int]
+    compact: EncodedCompact | None
+    bounds: "array[int]"
 
     def transactions(self, body: bytes, indexes: Sequence[int]) -> tuple[bytes, ...]:
         """Cut transactions out of the block's bytes. Raises IndexError."""
@@ -126,13 +131,12 @@ def make_served(block: Block, nonce: int, wanted: Sequence[int] = ()) -> Served:
             break
         places.append(place)
     message = make_compact(block, nonce, places)
-    compact = EncodedCompact(
-        message.header, message.nonce, message.short_ids, message.prefilled, message.encode()
-    )
-    return Served(block.hash, compact, _bounds(block))
+    payload = message.encode()
+    compact = EncodedCompact(message.header, message.nonce, message.short_ids, message.prefilled, payload)
+    return Served(block.hash, compact if len(payload) <= _CAP else None, _bounds(block))
 
 
-def _bounds(block: Block) -> array[int]:
+def _bounds(block: Block) -> "array[int]":
     at = block.size - sum(tx.size for tx in block.transactions)
     bounds = array("I", [at])
     for tx in block.transactions:

@@ -1,4 +1,4 @@
-"""Unconfirmed transactions between peers (docs/protocol.md section 9.5).
+"""Unconfirmed transactions between peers (docs/protocol.md section 9.3).
 
 What the pool takes is announced by wtxid, in batches at random times, and given to who asks. How transactions
 come in is in `incoming`.

@@ -8,6 +8,7 @@ from ioex_chain.p2p.links import Certificate, Link
 from ioex_chain.p2p.messages import Hello, LeaveReason, Message
 from ioex_chain.p2p.seam import Offence
 from ioex_chain.p2p.session import Ended, Established, Event, Offended, Received, Session
+from ioex_chain.p2p.slots import Candidate
 from ioex_chain.p2p.types import Endpoint, PeerAddress, PeerId, PeerInfo
 from ioex_chain.primitives.clock import Clock
 
@@ -111,6 +112,9 @@ class Connection:
         self.began = now()
         self.established_at = 0.0
         self.connected_at = 0
+        self.last_block: float | None = None
+        """When it last gave the chain a block that was new; None for never."""
+        self.last_transaction: float | None = None
         self.session: Session | None = None
         self._link: Link | None = None
         self._held = False
@@ -277,6 +281,17 @@ class Connection:
             sent_by_type=dict(session.sent_by_type),
             received_by_type=dict(session.received_by_type),
             time_offset=hello.time - self.connected_at,
+        )
+
+    def candidate(self) -> Candidate:
+        """Tell what counts when an inbound connection has to go; for an established connection."""
+        return Candidate(
+            self.number,
+            self.endpoint.host,
+            self.established_at,
+            self.session.best_ping if self.session else None,
+            self.last_block,
+            self.last_transaction,
         )
 
     # ---

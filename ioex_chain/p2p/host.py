@@ -36,6 +36,7 @@ from ioex_chain.p2p.messages import (
 )
 from ioex_chain.p2p.seam import Application, Offence, Refused
 from ioex_chain.p2p.session import Session
+from ioex_chain.p2p.slots import InboundThrottle, victim
 from ioex_chain.p2p.table import TABLE, MessageTable
 from ioex_chain.p2p.types import Endpoint, PeerAddress, PeerId, PeerInfo
 from ioex_chain.primitives.clock import Clock
@@ -45,7 +46,9 @@ TWIN_SECONDS = 20.0
 """Two connections of one peer within this time are simultaneous dials; later, the older one is dead."""
 ANCHORS = 2
 MAX_UNFINISHED = 64
-"""Arriving links whose handshake is not over, at a time."""
+"""Arriving links whose handshake is not over, at a time; one more ends the oldest."""
+ALIVE_SECONDS = 1_200.0
+"""Between two notes in the address book that a peer is still there."""
 
 
 class NodeKey(Protocol):
@@ -161,6 +164,10 @@ class Host:
         self._made = 0
         self._counts = _Counts()
         self._stopped = False
+        self._throttle = InboundThrottle(now)
+        self._secret = chance.getrandbits(256).to_bytes(32, "little")
+        """Decides which groups are protected from eviction: nobody else may know."""
+        self._alive_at = now() + ALIVE_SECONDS
         self._addresses = AddressRelay(
             book, identity.id, lambda: settings.external, now=now, clock=clock, chance=chance
         )
@@ -182,9 +189,13 @@ class Host:
         """Give the handler of an arriving link, None if it is not wanted."""
         if not self.active or self._stopped or self._bans.is_banned(None, remote.host):
             return None
-        unfinished = sum(not one.outbound and not one.up for one in self._connections.values())
-        if not self.settings.max_inbound or unfinished >= MAX_UNFINISHED:
+        if not self.settings.max_inbound or not self._throttle.allows(remote.host):
             return None
+        unfinished = [one for one in self._connections.values() if not one.outbound and not one.up]
+        if len(unfinished) >= MAX_UNFINISHED:
+            # The oldest, not the newest: an honest handshake takes few round trips only.
+            with self._outbox:
+                unfinished[0].abort("too many unfinished handshakes")
         return self._connection(INBOUND, remote, None)
 
     def tick(self) -> None:
@@ -198,12 +209,23 @@ class Host:
                 for kind, address in self._dialler.next(self._connections.values(), self._is_allowed):
                     self._dial(kind, address)
             self._addresses.tick()
+            self._note_alive()
             self._safely(None, self._app.tick)
 
     def stop(self, text: str = "") -> None:
         """Say goodbye to all, for good."""
         self._stopped = True
         self._leave_all(LeaveReason.STOPPING, text)
+
+    def gave_block(self, number: int) -> None:
+        """Note that a connection gave a block that was new; it counts when one has to go."""
+        if (found := self._connections.get(number)) is not None:
+            found.last_block = self._now()
+
+    def gave_transaction(self, number: int) -> None:
+        """Note that a connection gave a transaction that was taken."""
+        if (found := self._connections.get(number)) is not None:
+            found.last_transaction = self._now()
 
     # --- what RPC calls -------------------------------------------------------------------------------------
 
@@ -330,7 +352,7 @@ class Host:
             return
         if twin is not None:
             twin.leave(LeaveReason.ALREADY_CONNECTED)
-        elif connection.kind == INBOUND and not self._has_room():
+        elif connection.kind == INBOUND and not self._make_room():
             connection.leave(LeaveReason.TOO_MANY_PEERS)
             return
         connection.up = True
@@ -443,8 +465,24 @@ class Host:
         we_dial = self._identity.id < old.id
         return old.outbound == we_dial
 
-    def _has_room(self) -> bool:
-        return sum(one.kind == INBOUND for one in self._by_id.values()) < self.settings.max_inbound
+    def _make_room(self) -> bool:
+        """Have a place for an inbound peer, if need be at the cost of a worse one; False if none is."""
+        inbound = [one for one in self._by_id.values() if one.kind == INBOUND]
+        if len(inbound) < self.settings.max_inbound:
+            return True
+        number = victim([one.candidate() for one in inbound], self._secret)
+        if number is None:
+            return False
+        self._connections[number].leave(LeaveReason.TOO_MANY_PEERS)
+        return True
+
+    def _note_alive(self) -> None:
+        if self._now() < self._alive_at:
+            return
+        self._alive_at = self._now() + ALIVE_SECONDS
+        for one in self._by_id.values():
+            if one.target is not None:
+                self._book.alive(one.target)
 
     def _leave_all(self, reason: LeaveReason, text: str) -> None:
         with self._outbox:

@@ -220,6 +220,38 @@ def test_inbound_slots_end_and_never_take_outbound_ones(world: World) -> None:
     assert far.app.peers
 
 
+def test_a_newcomer_takes_the_place_of_the_youngest_of_the_largest_crowd(world: World) -> None:
+    centre = Node(world, "centre", "11.1.0.1", max_inbound=40, max_outbound=0)
+    crowd = [
+        Node(world, f"crowd{at}", f"12.1.{at}.1", max_outbound=0, peers=(centre.address,)) for at in range(40)
+    ]
+    world.run(3)
+    assert len(centre.app.peers) == 40
+    old = {peer.number: peer.id for peer in centre.app.peers.values()}
+    honest = Node(world, "honest", "13.1.0.1", max_outbound=0)
+    honest.host.try_once(centre.address)
+    world.run(0.1)
+    assert honest.app.peers
+    (evicted,) = centre.app.gone
+    assert old[evicted] in [node.identity.id for node in crowd]
+
+
+def test_arrivals_of_one_address_are_throttled(world: World) -> None:
+    centre = Node(world, "centre", "11.1.0.1")
+    taken = sum(centre.host.accept(Endpoint("12.1.0.1", 1_000 + at)) is not None for at in range(100))
+    assert taken == 20
+    assert centre.host.accept(Endpoint("13.1.0.1", 1)) is not None
+
+
+def test_unfinished_handshakes_never_shut_the_door(world: World) -> None:
+    centre = Node(world, "centre", "127.0.0.1")
+    first = centre.host.accept(Endpoint("127.0.0.2", 999))
+    for at in range(200):
+        assert centre.host.accept(Endpoint("127.0.0.2", 1_000 + at)) is not None
+    assert len(centre.host._connections) == 64
+    assert first not in centre.host._connections.values()
+
+
 def test_addresses_spread_by_gossip(world: World) -> None:
     seed = Node(world, "seed", "11.1.0.1")
     others = [Node(world, f"n{at}", host, seeds=(seed.address,)) for at, host in enumerate(IDS[1:])]

@@ -31,7 +31,8 @@ getnetworkhashps getblocktemplate submitblock submitheader createauxblock submit
 generatetoaddress generateblock invalidateblock reconsiderblock help uptime stop getnodestate listunspent
 getreceivedbyaddress getblockbyheight listsinceblock rpc.discover getaddresshistory acceptdeepreorg
 subscribe unsubscribe getpeerinfo getconnectioncount getnetworkinfo addnode getaddednodeinfo disconnectnode
-setban listbanned clearbanned getnettotals getnodeaddresses ping setnetworkactive
+setban listbanned clearbanned getnettotals getnodeaddresses ping setnetworkactive getstratuminfo listworkers
+listminers
 """
 ASKED_FOR = _NAMES.split()
 CHANGES_THE_NODE = {
@@ -124,8 +125,14 @@ async def every_answer(w: World) -> dict[str, Any]:
         "setnetworkactive": [True],
         "help": ["help"],
     }
-    elsewhere = {"submitauxblock", "subscribe", "unsubscribe"}  # have tests of their own
-    return {name: await w.call(name, *calls.get(name, [])) for name in ASKED_FOR if name not in elsewhere}
+    elsewhere = {
+        "submitauxblock",
+        "subscribe",
+        "unsubscribe",
+        "listworkers",
+        "listminers",
+    }  # have tests of their own
+    return {name: await w.call(name, *calls.get(name, [])) for name in ASKED_FOR if name not in has_own_tests}
 
 
 async def test_every_answer_is_what_the_description_says() -> None:

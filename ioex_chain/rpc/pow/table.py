@@ -1,7 +1,9 @@
 """The whole PoW port: every method, the topics, the errors and the OpenRPC description."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from ioex_chain.pow.stratum_view import StratumView
 from ioex_chain.rpc.errors import ErrorTable
 from ioex_chain.rpc.openrpc import Discovery, Info
 from ioex_chain.rpc.pow.address import AddressApi
@@ -16,6 +18,7 @@ from ioex_chain.rpc.pow.mining import MiningApi, TemplateSource
 from ioex_chain.rpc.pow.network import NetworkApi
 from ioex_chain.rpc.pow.proofs import ProofsApi
 from ioex_chain.rpc.pow.reader import ChainReader
+from ioex_chain.rpc.pow.stratum import StratumApi
 from ioex_chain.rpc.pow.submit import Submitter
 from ioex_chain.rpc.pow.topics import Publisher, pow_topics
 from ioex_chain.rpc.pow.transactions import TransactionsApi
@@ -39,8 +42,17 @@ class PowPort:
     publisher: Publisher
 
 
-def pow_port(backend: PowBackend, *, payout_script: bytes | None = None) -> PowPort:
-    """Put the port together. `payout_script` is whom getblocktemplate pays when the miner names nobody."""
+def pow_port(
+    backend: PowBackend,
+    *,
+    payout_script: bytes | None = None,
+    stratum: Callable[[], StratumView | None] = lambda: None,
+) -> PowPort:
+    """Put the port together.
+
+    `payout_script` is whom getblocktemplate pays when the miner names nobody; `stratum` gives the running
+    Stratum server, None while there is none.
+    """
     reader = ChainReader(backend.spec, backend.ledger, backend.indexes)
     submitter = Submitter(backend, reader)
     templates = TemplateSource(backend)
@@ -57,6 +69,7 @@ def pow_port(backend: PowBackend, *, payout_script: bytes | None = None) -> PowP
         AddressApi(backend, reader),
         HistoryApi(backend, reader),
         ExchangeApi(backend, reader),
+        StratumApi(stratum, backend.clock),
         NetworkApi(backend),
         ControlApi(backend, table),
     ):

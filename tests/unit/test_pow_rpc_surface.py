@@ -125,13 +125,13 @@ async def every_answer(w: World) -> dict[str, Any]:
         "setnetworkactive": [True],
         "help": ["help"],
     }
-    elsewhere = {
+    has_own_tests = {
         "submitauxblock",
         "subscribe",
         "unsubscribe",
         "listworkers",
         "listminers",
-    }  # have tests of their own
+    }
     return {name: await w.call(name, *calls.get(name, [])) for name in ASKED_FOR if name not in has_own_tests}
 
 

@@ -93,6 +93,11 @@ class AddressBook:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def tried(self) -> int:
+        """How many answered us, of those that are kept."""
+        return len(self._tried)
+
     def __contains__(self, address: object) -> bool:
         return address in self._entries
 

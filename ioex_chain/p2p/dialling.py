@@ -21,6 +21,8 @@ MAX_FEELERS = 2
 NOTHING_SECONDS = 1.0
 """How long not to look again when there was nobody to dial."""
 MAX_BACKOFFS = 10_000
+SHORT_SECONDS = 60.0
+"""After so long with free places half of the looks go to the seeds: the book may be full of lies."""
 
 
 @dataclass(slots=True)
@@ -30,7 +32,11 @@ class _Backoff:
 
 
 class Dialler:
-    """Decides; the host dials. `seeds` and `anchors` are dialled when the book has nobody, and first."""
+    """Decides; the host dials. Anchors come first, then the book.
+
+    Seeds come before a book in which nobody ever answered (whoever reached this node first may have filled
+    it), after a book that gives nobody, and now and then while places stay free.
+    """
 
     def __init__(
         self,
@@ -50,6 +56,8 @@ class Dialler:
         self._now, self._chance = now, chance
         self._backoffs: dict[PeerId, _Backoff] = {}
         self._look_at = 0.0
+        self._full_at = now()
+        """When no place was free."""
         self._feel_at = now() + self._feeler_wait()
         self.kept: dict[PeerId, PeerAddress] = {}
         """The peers that the operator asked for."""
@@ -69,7 +77,9 @@ class Dialler:
         busy |= {address.id for _, address in found}
         full = [one for one in outbound if one.kind == FULL_RELAY]
         now = self._now()
-        if len(full) < self._max_outbound and now >= self._look_at:
+        if len(full) >= self._max_outbound:
+            self._full_at = now
+        elif now >= self._look_at:
             chosen = self._choose(full, fits)
             if chosen is None:
                 self._look_at = now + NOTHING_SECONDS
@@ -114,6 +124,9 @@ class Dialler:
             anchor = self._anchors.pop(0)
             if accept(anchor):
                 return anchor
+        is_short = self._now() - self._full_at >= SHORT_SECONDS
+        if not self._book.tried or (is_short and self._chance.random() < 0.5):
+            return self._seed(accept) or self._book.choose(accept=accept)
         return self._book.choose(accept=accept) or self._seed(accept)
 
     def _seed(self, accept: Callable[[PeerAddress], bool]) -> PeerAddress | None:

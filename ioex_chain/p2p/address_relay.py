@@ -9,8 +9,9 @@ from typing import Protocol
 
 from ioex_chain.p2p.addrtable import Chance
 from ioex_chain.p2p.connection import FULL_RELAY, INBOUND, MANUAL, Connection
+from ioex_chain.p2p.groups import parse_ip
 from ioex_chain.p2p.messages import MAX_ADDRESSES, Addresses, AddressRecord, GetAddresses
-from ioex_chain.p2p.types import Endpoint, PeerId
+from ioex_chain.p2p.types import Endpoint, PeerAddress, PeerId
 from ioex_chain.primitives.clock import Clock
 
 ANSWER_SECONDS = 86_400.0
@@ -35,6 +36,8 @@ class Book(Protocol):
         ...
 
     def __len__(self) -> int: ...
+
+    def __contains__(self, address: object) -> bool: ...
 
 
 class AddressRelay:
@@ -105,7 +108,11 @@ class AddressRelay:
 
     def _announce(self, peer: Connection) -> None:
         now = self._clock.now()
-        records = tuple(AddressRecord(self._own_id, endpoint, now) for endpoint in self._own())
+        records = tuple(
+            AddressRecord(self._own_id, endpoint, now)
+            for endpoint in self._own()
+            if parse_ip(endpoint.host) is not None
+        )
         if records:
             peer.send(Addresses(records[:MAX_UNASKED]))
 
@@ -121,7 +128,8 @@ class AddressRelay:
         self._book.learn(records, source.endpoint)
         fresh = self._clock.now() - FRESH_SECONDS
         for record in records:
-            if record.seen >= fresh and record.id != self._own_id and self._once(record.id):
+            is_believed = PeerAddress(record.id, record.endpoint) in self._book
+            if record.seen >= fresh and is_believed and self._once(record.id):
                 self._pass_on(source, record)
 
     def _once(self, id_: PeerId) -> bool:

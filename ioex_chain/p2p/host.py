@@ -6,7 +6,6 @@ The owner calls `accept` for each arriving link and `tick` about ten times a sec
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from ioex_chain.p2p.addrbook import AddressBook
@@ -23,11 +22,10 @@ from ioex_chain.p2p.connection import (
 )
 from ioex_chain.p2p.dialling import GOOD_SECONDS, Dialler
 from ioex_chain.p2p.handshake import NO_NONCE, NO_SIGNATURE
+from ioex_chain.p2p.host_types import Counts, HostSettings, Totals
 from ioex_chain.p2p.links import Certificate, LinkHandler, Network
 from ioex_chain.p2p.messages import (
     PROTOCOL_VERSION,
-    RELAYS_TRANSACTIONS,
-    SERVES_BLOCKS,
     Addresses,
     GetAddresses,
     Hello,
@@ -41,6 +39,7 @@ from ioex_chain.p2p.table import TABLE, MessageTable
 from ioex_chain.p2p.types import Endpoint, PeerAddress, PeerId, PeerInfo
 from ioex_chain.primitives.clock import Clock
 
+__all__ = ["Host", "HostSettings", "NodeKey", "Totals"]
 logger = logging.getLogger(__name__)
 TWIN_SECONDS = 20.0
 """Two connections of one peer within this time are simultaneous dials; later, the older one is dead."""
@@ -80,60 +79,6 @@ class Chance(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class HostSettings:
-    """What the operator decides about connections."""
-
-    agent: str
-    port: int = 0
-    """Where this node listens for peers, as others are told; 0 for nowhere."""
-    services: int = SERVES_BLOCKS | RELAYS_TRANSACTIONS
-    max_outbound: int = 8
-    """Nodes that are dialled from the address book; peers asked for and feelers come on top."""
-    max_inbound: int = 117
-    peers: tuple[PeerAddress, ...] = ()
-    """Peers to stay connected to."""
-    only_peers: bool = False
-    """Dial nobody else."""
-    seeds: tuple[PeerAddress, ...] = ()
-    external: tuple[Endpoint, ...] = ()
-    """Where others reach this node, as far as it is known."""
-    anchors: tuple[PeerAddress, ...] = ()
-    """What `Host.anchors` gave when the node was last stopped: dialled first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """Since the start, closed connections included."""
-
-    bytes_sent: int
-    bytes_received: int
-    sent_by_type: dict[str, int]
-    """Bytes by message name."""
-    received_by_type: dict[str, int]
-    offences: dict[str, int]
-    """How often each was scored, by its name in lower case."""
-    bans_made: int
-    """For offences and by hand."""
-
-
-@dataclass(slots=True)
-class _Counts:
-    sent: int = 0
-    received: int = 0
-    sent_by_type: Counter[str] = field(default_factory=Counter)
-    received_by_type: Counter[str] = field(default_factory=Counter)
-    offences: Counter[str] = field(default_factory=Counter)
-    bans: int = 0
-
-    def add(self, session: Session) -> None:
-        """Keep what a connection carried."""
-        self.sent += session.bytes_sent
-        self.received += session.bytes_received
-        self.sent_by_type.update(session.sent_by_type)
-        self.received_by_type.update(session.received_by_type)
-
-
 class Host:
     """All connections. `network_id` is the network's identity (32 bytes); `now` is monotonic seconds."""
 
@@ -162,7 +107,7 @@ class Host:
         self._by_id: dict[PeerId, Connection] = {}
         """The connections that the chain knows, one a peer."""
         self._made = 0
-        self._counts = _Counts()
+        self._counts = Counts()
         self._stopped = False
         self._throttle = InboundThrottle(now)
         self._secret = chance.getrandbits(256).to_bytes(32, "little")
@@ -298,7 +243,7 @@ class Host:
 
     def totals(self) -> Totals:
         """Tell what was carried and punished."""
-        all_ = _Counts(
+        all_ = Counts(
             self._counts.sent,
             self._counts.received,
             Counter(self._counts.sent_by_type),

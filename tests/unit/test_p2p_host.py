@@ -302,11 +302,18 @@ def test_a_fresh_address_is_passed_on_to_two_others_once(world: World) -> None:
     assert len(told) == 2
     assert stranger.address in centre.book
     assert not any(PeerAddress(old.id, old.endpoint) in other.book for other in others[1:])
+    sent = centre.host.totals().sent_by_type["Addresses"]
+    nowhere = AddressRecord(stranger.identity.id, Endpoint("224.0.0.1", 1), world.clock.now())
+    world.run(4_000, step=5)
+    others[0].peer.send(Addresses((nowhere,)))
+    world.settle()
+    assert centre.host.totals().sent_by_type["Addresses"] == sent
 
 
 def test_a_node_announces_where_it_is_reached(world: World) -> None:
     outside = Endpoint("88.1.0.1", 7)
-    one, two = Node(world, "one", "11.1.0.1", external=(outside,)), Node(world, "two", "12.1.0.1")
+    named = Endpoint("node.example", 7)
+    one, two = Node(world, "one", "11.1.0.1", external=(named, outside)), Node(world, "two", "12.1.0.1")
     one.host.add(two.address)
     world.run(2)
     assert PeerAddress(one.identity.id, outside) in two.book

@@ -1,4 +1,4 @@
-"""All that peers of the PoW chain say to each other, put together: one part a topic, one table of who hears what."""
+"""All that peers of the PoW chain say to each other: a part for each topic, a table of who hears what."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

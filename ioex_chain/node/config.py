@@ -14,7 +14,9 @@ from ioex_chain.primitives.errors import IoexError
 
 ENV_PREFIX = "IOEX_"
 CONFIG_FILE = "ioex.toml"
-OTHER_VARIABLES = frozenset({"IOEX_VECTORS", "IOEX_WALLET_PASSWORD", "IOEX_CONFIG", "IOEX_SOAK"})
+OTHER_VARIABLES = frozenset(
+    {"IOEX_VECTORS", "IOEX_WALLET_PASSWORD", "IOEX_CONFIG", "IOEX_SOAK", "IOEX_SOAK_MINUTES"}
+)
 """Variables with our prefix that are no settings of the node."""
 
 LISTS = frozenset({"rpc_hosts", "rpc_origins", "peers", "external_hosts"})

@@ -1,14 +1,16 @@
 """Several real nodes that dial each other over wires, and what a test waits for."""
 
+import signal
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
-from e2e.node_process import NodeProcess
+from e2e.node_process import NodeProcess, RpcFailed
 from e2e.wires import Wires
 
+ALREADY_ADDED = -23
 PATIENCE = 60.0
 """Seconds after which a test gives up: two slow cores share seven nodes."""
 
@@ -42,8 +44,7 @@ class Network:
     def __enter__(self) -> Self:
         self._stack = ExitStack()
         self.wires = self._stack.enter_context(Wires())
-        # Whoever is dialled starts first, so that its address is known.
-        for name in reversed(self.names):
+        for name in self.names:
             folder = self.base / name
             folder.mkdir(parents=True, exist_ok=True)
             self.nodes[name] = NodeProcess(folder)
@@ -60,18 +61,50 @@ class Network:
         node = self.nodes[name]
         node.start("--verify-processes", "0", "--only-peers", *self.flags)
         for near, far in self.edges:
-            if far == name and (near, far) in self.wires.wires:
-                self.wires.lay(near, far, node.p2p_port)  # it listens on another port now
-        for near, far in self.edges:
-            if near == name:
+            if name in (near, far) and all(self.is_up(one) for one in (near, far)):
                 self.dial(near, far)
         return node
+
+    def is_up(self, name: str) -> bool:
+        return name in self.nodes and self.nodes[name].process is not None
 
     def dial(self, near: str, far: str) -> None:
         """Have one node keep a connection to another, over a wire."""
         target = self.nodes[far]
         port = self.wires.lay(near, far, target.p2p_port)
-        self.nodes[near].rpc("addnode", f"ioex://{target.peer_id}@127.0.0.1:{port}", "add")
+        try:
+            self.nodes[near].rpc("addnode", f"ioex://{target.peer_id}@127.0.0.1:{port}", "add")
+        except RpcFailed as error:
+            if error.code != ALREADY_ADDED:
+                raise
+
+    def peers(self, name: str) -> list[dict[str, Any]]:
+        return list(self.nodes[name].rpc("getpeerinfo"))
+
+    def disturb(self, what: str, name: str) -> None:
+        """Kill, pause, cut off or restart a node; all but the last last until `restore`."""
+        node = self.nodes[name]
+        if what == "kill":
+            node.kill()
+        elif what == "pause":
+            assert node.process is not None
+            node.process.send_signal(signal.SIGSTOP)
+        elif what == "cut":
+            self.wires.part(name, "".join(other for other in self.names if other != name))
+        else:
+            node.stop()
+            self.start(name)
+
+    def restore(self, what: str, name: str) -> None:
+        """Undo what `disturb` did."""
+        if what == "kill":
+            self.start(name)
+        elif what == "pause":
+            process = self.nodes[name].process
+            assert process is not None
+            process.send_signal(signal.SIGCONT)
+        elif what == "cut":
+            self.wires.heal()
 
     def running(self) -> list[NodeProcess]:
         return [self.nodes[name] for name in self.names if self.nodes[name].process is not None]

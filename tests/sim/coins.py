@@ -40,6 +40,7 @@ class Purse:
     def __init__(self, spec: NetworkSpec) -> None:
         self._builder = ChainBuilder(spec)
         self._left = list(reversed(self._builder.all_funds(self._builder.genesis.transactions[0])))
+        self._bait = self._left.pop()
         self._made = 0
 
     @property
@@ -62,7 +63,7 @@ class Purse:
 
     def forged(self) -> Transaction:
         """Spend a coin with a signature that does not verify."""
-        tx = self._pay(self._left[0], 5_000)
+        tx = self._pay(self._bait, 5_000)
         stack = tx.inputs[0].witness
         wrong = stack[0][:10] + bytes((stack[0][10] ^ 1,)) + stack[0][11:]
         return tx.with_witnesses([(wrong, *stack[1:])])

@@ -9,8 +9,8 @@ from ioex_chain.ledger.types import Snapshot
 class SimDisk:
     """Outlives the node: database rows, with what a power cut would take back, and whole files."""
 
-    def __init__(self) -> None:
-        self.rows = MemoryStore()
+    def __init__(self, rows: Mapping[bytes, bytes] | None = None) -> None:
+        self.rows = MemoryStore(rows)
         self.files: dict[str, bytes] = {}
         """Files are replaced whole and synced (`datadir.write_atomically`)."""
         self.lost_writes = 0

@@ -7,18 +7,19 @@ packet is a late one (TCP sends it again); a partition stalls its links, then th
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
-from random import Random
 
-from ioex_chain.p2p.links import Certificate, Link, LinkHandler
-from ioex_chain.p2p.types import Endpoint, PeerId
+from ioex_chain.p2p.links import Certificate, LinkHandler
+from ioex_chain.p2p.types import Endpoint
 
 from .scheduler import Scheduler, checksum
 
-Accept = Callable[[Link], LinkHandler | None]
-"""Gives the handler of an inbound link, None to refuse it; `link_up` follows."""
+Accept = Callable[[Endpoint], LinkHandler | None]
+"""Gives the handler of an inbound link, None to refuse it; `link_up` or `link_down` follows."""
+PORT = 22338
+"""Where all nodes listen."""
 _SPLIT_ABOVE = 4
-_HIGH_WATER = 64 << 10
+_HIGH_WATER = 1 << 20
+_LOW_WATER = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +129,13 @@ class SimNetwork:
             return
         self._made += 1
         wire = _Wire(self, self._made, caller, target, to, listener.certificate)
-        other = listener.accept(wire.far)
+        other = listener.accept(wire.far.remote)
         if other is None:
             handler.link_down("connection reset")
+            return
+        if self._chance.random() < self.conditions.dial_failure:
+            other.link_down("TLS: unexpected end")
+            handler.link_down("TLS: unexpected end")
             return
         self._links[wire.number] = wire
         self.scheduler.note(caller.name, f"link {wire.number} to {target.name}")
@@ -164,11 +169,9 @@ class Machine:
         self.life = 0
         """Counts restarts: what an earlier life began concerns the next one no more."""
 
-    def listen(self, port: int, key: PeerId, accept: Accept) -> Certificate:
-        """Listen with a certificate of this key."""
-        certificate = Certificate(key, sha256(b"certificate of " + key).digest())
+    def listen(self, port: int, certificate: Certificate, accept: Accept) -> None:
+        """Listen with this certificate; `accept` is asked before the handshake."""
         self.listeners[port] = _Listener(accept, certificate)
-        return certificate
 
     def dial(self, endpoint: Endpoint, handler: LinkHandler) -> None:
         """Begin to connect; the handler hears how it went, later."""
@@ -348,7 +351,7 @@ class _End:
             self._unsent.append((0.0, size))
             return
         self._backlog = max(0, self._backlog - size)
-        if self._backlog == 0 and self._was_high:
+        if self._backlog <= _LOW_WATER and self._was_high:
             self._was_high = False
             if self.handler is not None:
                 self.handler.link_drained()
@@ -399,8 +402,3 @@ def address_of(number: int) -> str:
     """Give the IPv4 address of a machine: public ones, each in a /16 of its own."""
     first = (11, 23, 31, 44, 52, 63, 74, 82, 93, 105, 121, 134, 146, 157, 163, 176, 184, 193, 207, 211)
     return f"{first[number % len(first)]}.{10 + number // len(first)}.{1 + number % 200}.7"
-
-
-def links_chance(scheduler: Scheduler) -> Random:
-    """Give the chance of whoever breaks links on purpose."""
-    return scheduler.stream("broken links")

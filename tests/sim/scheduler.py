@@ -13,19 +13,14 @@ Callback = Callable[[], None]
 class Event:
     """Something that will happen; `cancel` makes it nothing."""
 
-    __slots__ = ("callback", "sequence", "time")
+    __slots__ = ("callback",)
 
-    def __init__(self, time: float, sequence: int, callback: Callback) -> None:
-        self.time = time
-        self.sequence = sequence
+    def __init__(self, callback: Callback) -> None:
         self.callback: Callback | None = callback
 
     def cancel(self) -> None:
         """Have it not happen; harmless afterwards."""
         self.callback = None
-
-    def __lt__(self, other: "Event") -> bool:
-        return (self.time, self.sequence) < (other.time, other.sequence)
 
 
 class Scheduler:
@@ -43,7 +38,7 @@ class Scheduler:
         self.recent: deque[str] = deque(maxlen=keep)
         self._log = log
         self._digest = sha256()
-        self._heap: list[Event] = []
+        self._heap: list[tuple[float, int, Event]] = []
         self._sequence = 0
 
     def stream(self, name: str) -> Random:
@@ -53,8 +48,8 @@ class Scheduler:
     def at(self, time: float, callback: Callback) -> Event:
         """Have `callback` called at a time; one that has passed means as soon as possible."""
         self._sequence += 1
-        event = Event(max(time, self.now), self._sequence, callback)
-        heapq.heappush(self._heap, event)
+        event = Event(callback)
+        heapq.heappush(self._heap, (max(time, self.now), self._sequence, event))
         return event
 
     def after(self, delay: float, callback: Callback) -> Event:
@@ -79,11 +74,11 @@ class Scheduler:
 
     def run(self, until: float) -> None:
         """Go on until the virtual time `until`."""
-        while self._heap and self._heap[0].time <= until:
-            event = heapq.heappop(self._heap)
+        while self._heap and self._heap[0][0] <= until:
+            time, _, event = heapq.heappop(self._heap)
             if event.callback is None:
                 continue
-            self.now = event.time
+            self.now = time
             self.steps += 1
             event.callback()
         self.now = max(self.now, until)

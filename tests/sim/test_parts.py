@@ -1,6 +1,6 @@
 """The simulation's own parts: without them right, no world says anything."""
 
-from ioex_chain.p2p.links import Link
+from ioex_chain.p2p.links import Certificate, Link
 from ioex_chain.p2p.types import Endpoint, PeerId
 
 from .clock import SimClock
@@ -49,7 +49,7 @@ def wired(conditions: Conditions) -> tuple[Scheduler, SimNetwork, Machine, Machi
     network = SimNetwork(scheduler, conditions)
     one, other = network.machine("one", address_of(0)), network.machine("other", address_of(1))
     near, far = Recorder(scheduler), Recorder(scheduler)
-    other.listen(99, PeerId(b"k" * 32), lambda _link: far)
+    other.listen(99, Certificate(PeerId(b"k" * 32), bytes(32)), lambda _remote: far)
     one.dial(Endpoint(other.host, 99), near)
     scheduler.run(1.0)
     return scheduler, network, one, other, near, far
@@ -154,10 +154,14 @@ def test_a_short_partition_stalls_and_a_long_one_breaks() -> None:
 def test_a_backlog_that_was_high_is_told_when_it_is_gone() -> None:
     scheduler, _, _, _, near, _ = wired(CALM)
     assert near.link is not None
-    near.link.write(b"x" * 70_000)
-    scheduler.run(scheduler.now + 69)
+    for _ in range(20):
+        near.link.write(b"x" * 60_000)
+        scheduler.run(scheduler.now + 1)
+    scheduler.run(scheduler.now + 500)
     assert near.drained == 0
-    scheduler.run(scheduler.now + 2)
+    scheduler.run(scheduler.now + 600)
+    assert near.drained == 1
+    scheduler.run(scheduler.now + 600)
     assert near.drained == 1
 
 

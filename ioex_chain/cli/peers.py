@@ -12,6 +12,8 @@ from ioex_chain.cli.options import Session, command, fail, out
 from ioex_chain.rpc.client import RpcCallError
 
 DAY = 86_400
+WIDE = 100
+"""Columns of a terminal that has room for the peers' programs too."""
 
 
 class _ListByDefault(TyperGroup):
@@ -64,25 +66,30 @@ def _print_peers(rows: list[dict[str, Any]]) -> None:
         out.print("no peers", highlight=False)
         return
     table = Table(box=None, pad_edge=False)
-    for name in ("#", "id", "address", "way", "agent"):
-        table.add_column(name, no_wrap=name != "agent")
+    for name in ("#", "id", "address", "way"):
+        table.add_column(name, no_wrap=True)
     for name in ("height", "ping", "up", "in", "out", "score"):
         table.add_column(name, justify="right", no_wrap=True)
+    if is_wide := out.width >= WIDE:
+        table.add_column("agent", no_wrap=True)
     for row in rows:
-        table.add_row(
-            str(row["number"]),
-            row["id"][:8],
-            row["address"],
-            row["direction"] + ("*" if row["type"] == "manual" else ""),
-            _plain(row["agent"]),
-            str(row["height"]),
-            "" if row["ping"] is None else f"{1000 * row['ping']:.0f} ms",
-            _age(row["up"]),
-            _bytes(row["bytes_in"]),
-            _bytes(row["bytes_out"]),
-            str(row["score"]),
-        )
+        table.add_row(*_cells(row), *([_plain(row["agent"])] if is_wide else []))
     out.print(table, highlight=False, markup=False)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    return [
+        str(row["number"]),
+        row["id"][:8],
+        row["address"],
+        row["direction"] + ("*" if row["type"] == "manual" else ""),
+        str(row["height"]),
+        "" if row["ping"] is None else f"{1000 * row['ping']:.0f} ms",
+        _age(row["up"]),
+        _bytes(row["bytes_in"]),
+        _bytes(row["bytes_out"]),
+        str(row["score"]),
+    ]
 
 
 def _plain(text: str) -> str:

@@ -11,6 +11,7 @@ from click.testing import Result
 from pow_rpc_world import LIMITS, World, peer_address, peer_info
 from typer.testing import CliRunner
 
+from ioex_chain.cli import peers
 from ioex_chain.cli.main import app
 from ioex_chain.cli.options import EXIT_FAILED, Session
 from ioex_chain.rpc.client import RpcCallError
@@ -66,26 +67,28 @@ def answer(*words: str) -> Any:
     return json.loads(result.stdout)
 
 
-def test_peers_as_a_table(world: World) -> None:
+def test_peers_as_a_table(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.backend.peers.connected[0] = peer_info(1, agent="/x:[red]\x1b[2J/", kind="manual", score=34)
+    monkeypatch.setattr(peers.out, "_width", 120)
     head, first, second, _ = ioex("peers").stdout.splitlines()
     assert head.split() == [
         "#",
         "id",
         "address",
         "way",
-        "agent",
         "height",
         "ping",
         "up",
         "in",
         "out",
         "score",
+        "agent",
     ]
-    assert first.split()[:5] == ["1", "01010101", "93.184.216.1:20338", "out*", "/x:?red]??2J/"]
-    assert first.split()[5:8] == ["7", "12", "ms"]
-    assert first.split()[9:] == ["2.0", "kB", "1.0", "kB", "34"]
-    assert second.split()[3:6] == ["in", "/ioeX:0.1.0/", "5"]
+    assert first.split()[:7] == ["1", "01010101", "93.184.216.1:20338", "out*", "7", "12", "ms"]
+    assert first.split()[8:] == ["2.0", "kB", "1.0", "kB", "34", "/x:?red]??2J/"]
+    assert second.split()[3:5] == ["in", "5"]
+    monkeypatch.setattr(peers.out, "_width", 80)
+    assert "agent" not in ioex("peers").stdout
 
 
 def test_the_json_has_keys_that_stay(world: World) -> None:
@@ -171,15 +174,15 @@ def line(name: str) -> str:
 
 
 def test_status_shows_peers_and_progress(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    peers = world.backend.peers
+    port = world.backend.peers
     assert line("peers") == "3 (1 in, 2 out)"
     assert line("syncing") == "no"
-    peers.syncing = True
+    port.syncing = True
     assert line("syncing") == "yes, waiting to hear of the peers' chains"
-    peers.heights = (5, 105)
+    port.heights = (5, 105)
     assert line("syncing") == "yes, height 5 of 105 (4.7 %), 20.0 blocks/s, 5s left"
-    state = peers.sync_state()
-    monkeypatch.setattr(peers, "sync_state", lambda: replace(state, blocks_per_second=0.0, seconds_left=None))
+    state = port.sync_state()
+    monkeypatch.setattr(port, "sync_state", lambda: replace(state, blocks_per_second=0.0, seconds_left=None))
     assert line("syncing") == "yes, height 5 of 105 (4.7 %)"
     shown = answer("status")
     assert (shown["headers"], shown["connections_in"], shown["secondsleft"]) == (105, 1, None)

@@ -20,7 +20,7 @@ from tests.chaingen.owners import KeyHash, Owner, ScriptHash, private_key
 from tests.chaingen.specs import story_spec
 
 KEYS = 300
-FEE = 500
+FEE = 1_000
 _PER_WRITE = 50_000
 
 

@@ -21,6 +21,7 @@ from ioex_chain.p2p.chain_messages import (
     NotFound,
     SendCompact,
 )
+from ioex_chain.p2p.rates import Rate, TokenBucket
 from ioex_chain.p2p.seam import Offence, Peer
 from ioex_chain.pow.consensus import check_work
 from ioex_chain.pow.errors import PowHeaderError
@@ -32,6 +33,9 @@ from ioex_chain.primitives.types import BlockHash, display
 
 MAX_PUSHERS = 3
 """Peers that we ask to push new blocks (BIP 152's high-bandwidth mode)."""
+
+PACE = Rate(10, 20)
+"""Heads that are told of: every one in ordinary times, and well below the rates that peers allow."""
 
 
 @dataclass(slots=True)
@@ -64,6 +68,8 @@ class BlockRelay:
         self._states: dict[int, _State] = {}
         self._pushers: list[Peer] = []
         self._untold = False
+        self._now = context.now
+        self._pace = TokenBucket(PACE, context.now())
 
     def peer_up(self, peer: Peer) -> None:
         """Take a new peer."""
@@ -80,8 +86,7 @@ class BlockRelay:
     def tick(self) -> None:
         """Give up what is overdue; after catching up, tell of the head."""
         self.fetcher.tick()
-        if self._untold and not self._sync.is_syncing:
-            self._tell_of((self._ledger.head,))
+        self._tell_of_head()
 
     # --- what peers tell ------------------------------------------------------------------------------------
 
@@ -144,35 +149,40 @@ class BlockRelay:
     # --- telling --------------------------------------------------------------------------------------------
 
     def head_changed(self, event: PowHeadChanged) -> None:
-        """Tell the peers of a new head."""
+        """Tell the peers of a new head; when heads follow each other fast, only of some."""
         if event.connected:
             self._untold = True
-            if not self._sync.is_syncing:
-                self._tell_of([connected.entry for connected in event.connected])
+            self._tell_of_head()
 
-    def _tell_of(self, entries: Sequence[Entry[Header]]) -> None:
+    def _tell_of_head(self) -> None:
+        if not self._untold or self._sync.is_syncing or not self._pace.take(1, self._now()):
+            return
         self._untold = False
-        if any(not self._knows(state, entries[-1]) for state in self._states.values()):
-            self._serving.prepare(entries[-1], lambda served: self._tell(entries, served))
+        head = self._ledger.head
+        if any(not self._knows(state, head) for state in self._states.values()):
+            self._serving.prepare(head, lambda served: self._tell(head, served))
 
-    def _tell(self, entries: Sequence[Entry[Header]], served: Served | None) -> None:
-        head = entries[-1]
+    def _tell(self, head: Entry[Header], served: Served | None) -> None:
         if not self._ledger.is_on_best_chain(head):
             return
+        compact = served.compact if served else None
         for state in list(self._states.values()):
             if self._knows(state, head):
                 continue
             parent = head.parent
-            compact = served.compact if served else None
             if compact and state.wants_push and parent is not None and self._knows(state, parent):
                 state.peer.send(compact)
             else:
-                self._announce(state, entries)
+                self._announce(state, head)
             state.told = head.hash
 
-    def _announce(self, state: _State, entries: Sequence[Entry[Header]]) -> None:
-        new = [entry for entry in entries[-MAX_ANNOUNCED_HEADERS:] if not self._knows(state, entry)]
-        state.peer.send(Announce(tuple(entry.header.encode() for entry in new)))
+    def _announce(self, state: _State, head: Entry[Header]) -> None:
+        headers: list[bytes] = []
+        at: Entry[Header] | None = head
+        while at is not None and len(headers) < MAX_ANNOUNCED_HEADERS and not self._knows(state, at):
+            headers.append(at.header.encode())
+            at = at.parent
+        state.peer.send(Announce(tuple(reversed(headers))))
 
     def _knows(self, state: _State, entry: Entry[Header]) -> bool:
         return state.told == entry.hash or self._sync.has(state.peer, entry.hash)

@@ -34,6 +34,8 @@ MAX_SPARES = 2
 DEADLINE = 10.0
 SPARE_DEADLINE = 2.0
 """Seconds that a peer has for an answer; the shorter when another peer could be asked."""
+TIME_EACH = 0.003
+"""Seconds more for each missing transaction: a full block over a slow line."""
 MAX_REMEMBERED_FAILURES = 64
 MAX_AHEAD = 2
 """Blocks above the head at which a compact block is still worth rebuilding."""
@@ -100,6 +102,7 @@ class _Fetch:
 
     peer: Peer
     hash: BlockHash
+    asked_at: float
     deadline: float
     message: CompactBlock | None = None
     rebuild: Rebuild | None = None
@@ -160,8 +163,13 @@ class CompactFetcher:
         """Give up what is overdue."""
         now = self._now()
         for fetch in list(self._fetches.values()):
-            patience = SPARE_DEADLINE if fetch.spares else DEADLINE
-            if not fetch.busy and now >= fetch.deadline - DEADLINE + patience:
+            if fetch.busy:
+                continue
+            if now >= fetch.deadline:
+                peer = fetch.peer
+                self._give_up(fetch)
+                peer.offend(Offence.STALLING, "no answer about a compact block")
+            elif fetch.spares and now >= fetch.asked_at + SPARE_DEADLINE:
                 self._give_up(fetch)
 
     # --- compact blocks come in -----------------------------------------------------------------------------
@@ -175,7 +183,8 @@ class CompactFetcher:
             return False
         if not self._is_worth_rebuilding(parent) or self._has_failed(peer, entry.hash):
             return False
-        self._fetches[entry.hash] = _Fetch(peer, entry.hash, self._now() + DEADLINE)
+        now = self._now()
+        self._fetches[entry.hash] = _Fetch(peer, entry.hash, now, now + DEADLINE)
         peer.send(GetCompact(entry.hash))
         return True
 
@@ -207,7 +216,8 @@ class CompactFetcher:
         if parent is None or not self._is_worth_rebuilding(parent) or self._has_failed(peer, header.hash):
             self._sync.on_announce(peer, [header])
             return
-        fetch = _Fetch(peer, header.hash, self._now() + DEADLINE, message, busy=True)
+        now = self._now()
+        fetch = _Fetch(peer, header.hash, now, now + DEADLINE, message, busy=True)
         self._fetches[header.hash] = fetch
         self._sync.fetching(peer, header.hash)
         self._intake.headers(peer, [header], lambda entries, _verdict: self._header_taken(fetch, entries))
@@ -254,8 +264,12 @@ class CompactFetcher:
             self._give_up(fetch)
         else:
             fetch.rebuild = rebuild
-            fetch.deadline = self._now() + DEADLINE
+            self._start_clock(fetch, TIME_EACH * len(rebuild.missing))
             fetch.peer.send(GetBlockTransactions(fetch.hash, tuple(rebuild.missing)))
+
+    def _start_clock(self, fetch: _Fetch, more: float = 0.0) -> None:
+        fetch.asked_at = self._now()
+        fetch.deadline = fetch.asked_at + DEADLINE + more
 
     def on_block_transactions(self, peer: Peer, message: BlockTransactions) -> None:
         """Take the transactions that were missing."""
@@ -342,7 +356,7 @@ class CompactFetcher:
         while fetch.spares:
             fetch.peer, fetch.message = fetch.spares.pop(0)
             if self._is_up(fetch.peer):
-                fetch.deadline = self._now() + DEADLINE
+                self._start_clock(fetch)
                 self._sync.fetching(fetch.peer, fetch.hash)
                 self._rebuild(fetch)
                 return

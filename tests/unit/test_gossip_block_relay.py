@@ -4,7 +4,7 @@ import pytest
 from gossip_world import FakePeer, GossipWorld
 
 from ioex_chain.gossip import compact
-from ioex_chain.gossip.block_relay import MAX_PUSHERS
+from ioex_chain.gossip.block_relay import MAX_PUSHERS, PACE
 from ioex_chain.gossip.compact import make_compact
 from ioex_chain.gossip.compact_fetch import DEADLINE, MAX_FETCHES, SPARE_DEADLINE
 from ioex_chain.gossip.serving import MAX_KEPT_BODIES, RECENT_DEPTH
@@ -249,6 +249,7 @@ def test_staller_gives_way_to_the_whole_block(world):
     assert world.sync.failed == []
     world.pass_time(1.0)
     assert world.sync.failed == [(peer.number, block.hash)]
+    assert peer.offences == [Offence.STALLING]
     answer(world, peer, block)  # too late: nothing happens
     assert not is_head(world, block)
 
@@ -263,7 +264,7 @@ def test_staller_gives_way_sooner_when_another_pushed_it(world):
     assert world.sync.fetches == {block.hash: honest.number}
     answer(world, honest, block)
     assert is_head(world, block)
-    assert world.sync.failed == []
+    assert world.sync.failed == staller.offences == []
 
 
 def test_a_peer_that_leaves_gives_way_at_once(world):
@@ -414,14 +415,25 @@ def test_of_a_long_reorganisation_the_last_eight_are_announced(world):
 def test_nothing_is_told_while_catching_up_but_the_head_after_it(world):
     peer = world.connect()
     world.sync.is_syncing = True
-    world.pools.mine()
-    last = world.pools.mine()
+    blocks = [world.pools.mine(), world.pools.mine()]
     world.settle()
     world.pass_time(1)
     assert peer.take(Announce) == []
     world.sync.is_syncing = False
     world.pass_time(1)
-    assert peer.take(Announce) == [Announce((last.header.encode(),))]
+    assert peer.take(Announce) == [Announce(tuple(block.header.encode() for block in blocks))]
+
+
+def test_heads_in_quick_succession_are_not_all_told(world):
+    """A node that catches up again floods nobody; the last head is always told."""
+    peer = world.connect()
+    for _ in range(200):
+        last = world.pools.mine()
+        world.settle()
+    world.pass_time(1)
+    messages = peer.take(Announce)
+    assert PACE.burst <= len(messages) < 2 * PACE.burst
+    assert messages[-1].headers[-1] == last.header.encode()
 
 
 def test_bytes_of_a_pushed_block_are_made_once(world):

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, NamedTuple, Self
 
-from ioex_chain.p2p.wire import encode_hashes, encode_items, read_flag, read_hashes, read_items
+from ioex_chain.p2p.wire import (
+    encode_hashes,
+    encode_items,
+    read_flag,
+    read_hashes,
+    read_items,
+    read_uint16s,
+)
 from ioex_chain.primitives.codec import Reader, compact, sized
 from ioex_chain.primitives.errors import NotCanonical
 
@@ -19,6 +26,7 @@ MAX_GET_BLOCKS = 128
 MAX_ANNOUNCED_HEADERS = 8
 MAX_BLOCK_BYTES = 8_000_000
 MAX_BLOCK_TRANSACTIONS = 10_000
+MAX_PREFILLED = 1_000
 MAX_TRANSACTION_IDS = 1_000
 MAX_TRANSACTION_BYTES = 1_000_000
 SHORT_ID_BYTES = 6
@@ -176,7 +184,7 @@ class CompactBlock:
         places = range(0, len(ids), SHORT_ID_BYTES)
         prefilled = tuple(
             Prefilled(reader.uint16(), reader.sized(MAX_TRANSACTION_BYTES))
-            for _ in range(reader.compact(MAX_BLOCK_TRANSACTIONS))
+            for _ in range(reader.compact(MAX_PREFILLED))
         )
         if any(one.place >= other.place for one, other in pairwise(prefilled)):
             raise NotCanonical("the places do not rise")
@@ -218,7 +226,7 @@ class GetBlockTransactions:
     def read(cls, reader: Reader) -> Self:
         """Read the payload."""
         hash_ = reader.take(32)
-        indexes = tuple([reader.uint16() for _ in range(reader.compact(MAX_BLOCK_TRANSACTIONS))])
+        indexes = read_uint16s(reader, MAX_BLOCK_TRANSACTIONS)
         if any(one >= other for one, other in pairwise(indexes)):
             raise NotCanonical("the indexes do not rise")
         return cls(hash_, indexes)

@@ -53,9 +53,11 @@ class Row:
     cap: int
     """Most bytes of the payload."""
     rate: Rate
-    """Tokens a second and burst; a message costs one a piece of its list, at least one."""
+    """Tokens a second and burst."""
+    tokens: Callable[[Any], int] = _one
+    """What a message costs; never less than one."""
     items: Callable[[Any], int] = _one
-    """How many pieces its list has; 1 for a message without one."""
+    """How many pieces its list has, where `unasked` bounds them."""
     when: When = When.ESTABLISHED
     answers: tuple[int, ...] = ()
     """The requests that it can answer; with more than one, its field `request` names which."""
@@ -80,7 +82,7 @@ class Row:
 
     def cost(self, message: Any) -> int:
         """Give the tokens that a message costs."""
-        return max(1, self.items(message))
+        return max(1, self.tokens(message))
 
     def request(self, message: Any) -> int:
         """Give the request that this answer is for; which may be one that it cannot answer."""
@@ -139,6 +141,7 @@ BASE_ROWS = (
         base.Addresses,
         3 + 54 * base.MAX_ADDRESSES,
         Rate(10, 3_000),
+        tokens=lambda message: len(message.records),
         items=lambda message: len(message.records),
         answers=(base.GetAddresses.type,),
         unasked=10,
@@ -151,7 +154,7 @@ CHAIN_ROWS = (
         chain.GetBlocks,
         _hashes(chain.MAX_GET_BLOCKS),
         _BULK,
-        items=lambda message: len(message.hashes),
+        tokens=lambda message: len(message.hashes),
         replies=lambda message: len(message.hashes),
     ),
     Row(chain.BlockData, chain.MAX_BLOCK_BYTES, _BULK, answers=(chain.GetBlocks.type,)),
@@ -162,9 +165,22 @@ CHAIN_ROWS = (
         answers=(chain.GetBlocks.type, chain.GetCompact.type, chain.GetBlockTransactions.type),
     ),
     Row(chain.Announce, 1 + chain.MAX_ANNOUNCED_HEADERS * (3 + chain.MAX_HEADER_BYTES), _BLOCKS),
-    Row(chain.CompactBlock, 1_200_000, _BLOCKS, answers=(chain.GetCompact.type,), unasked=1, invited=True),
+    Row(
+        chain.CompactBlock,
+        1_200_000,
+        _BLOCKS,
+        tokens=lambda message: 1 + (len(message.short_ids) + len(message.prefilled)) // 1_000,
+        answers=(chain.GetCompact.type,),
+        unasked=1,
+        invited=True,
+    ),
     Row(chain.GetCompact, 32, _BLOCKS),
-    Row(chain.GetBlockTransactions, 32 + 3 + 2 * chain.MAX_BLOCK_TRANSACTIONS, _BLOCKS),
+    Row(
+        chain.GetBlockTransactions,
+        32 + 3 + 2 * chain.MAX_BLOCK_TRANSACTIONS,
+        _BLOCKS,
+        tokens=lambda message: 1 + len(message.indexes) // 1_000,
+    ),
     Row(
         chain.BlockTransactions,
         chain.MAX_BLOCK_BYTES + 5 * chain.MAX_BLOCK_TRANSACTIONS + 35,
@@ -181,19 +197,19 @@ CHAIN_ROWS = (
         chain.AnnounceTransactions,
         _hashes(chain.MAX_TRANSACTION_IDS),
         _TRANSACTIONS,
-        items=lambda message: len(message.ids),
+        tokens=lambda message: len(message.ids),
     ),
     Row(
         chain.GetTransactions,
         2 * _hashes(chain.MAX_TRANSACTION_IDS),
         _TRANSACTIONS,
-        items=lambda message: len(message.ids) + len(message.parents),
+        tokens=lambda message: len(message.ids) + len(message.parents),
     ),
     Row(
         chain.Transactions,
         1_200_000,
         _TRANSACTIONS,
-        items=lambda message: len(message.items),
+        tokens=lambda message: len(message.items),
         answers=(chain.GetTransactions.type,),
     ),
     Row(chain.FeeFilter, 8, _SELDOM),

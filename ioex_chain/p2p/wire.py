@@ -1,6 +1,7 @@
 """The few forms that the messages' payloads are made of, on top of `primitives.codec`."""
 
 import re
+import struct
 from collections.abc import Sequence
 
 from ioex_chain.primitives.codec import Reader, compact, sized
@@ -39,6 +40,12 @@ def read_hashes(reader: Reader, cap: int) -> tuple[bytes, ...]:
     """Read a list of at most `cap` 32-byte hashes."""
     data = reader.take(32 * reader.compact(cap))
     return tuple([data[at : at + 32] for at in range(0, len(data), 32)])
+
+
+def read_uint16s(reader: Reader, cap: int) -> tuple[int, ...]:
+    """Read a list of at most `cap` numbers of 16 bits."""
+    count = reader.compact(cap)
+    return struct.unpack(f"<{count}H", reader.take(2 * count))
 
 
 def encode_items(items: Sequence[bytes]) -> bytes:

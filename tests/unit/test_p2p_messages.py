@@ -43,7 +43,7 @@ from ioex_chain.p2p.messages import (
 from ioex_chain.p2p.table import CHAIN_ROWS, TABLE, MessageTable, Row, TypeTaken
 from ioex_chain.p2p.types import Endpoint, PeerId, normal_host
 from ioex_chain.primitives.codec import Reader
-from ioex_chain.primitives.errors import DecodeError, NotCanonical
+from ioex_chain.primitives.errors import DecodeError, NotCanonical, OverCap
 
 PROTOCOL = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 CLASSES = [
@@ -209,6 +209,16 @@ def test_the_docs_have_every_reason_to_leave():
 
 
 # Fields with rules of their own.
+
+
+def test_a_thousand_transactions_come_whole_and_no_more():
+    blocks = [
+        CompactBlock(HEADER, 0, (), tuple(Prefilled(place, b"") for place in range(count)))
+        for count in (1_000, 1_001)
+    ]
+    assert read(CompactBlock, blocks[0].encode()) == blocks[0]
+    with pytest.raises(OverCap):
+        read(CompactBlock, blocks[1].encode())
 
 
 def test_a_flag_is_zero_or_one():

@@ -25,6 +25,7 @@ from ioex_chain.p2p.chain_messages import (
     GetTransactions,
     Headers,
     NotFound,
+    Prefilled,
     SendCompact,
     Transactions,
 )
@@ -355,6 +356,22 @@ def test_a_list_costs_by_its_length():
     events = session.receive(full * 51)
     assert len(events) == 51
     assert offences(events) == [Offence.FLOOD]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        GetBlockTransactions(ONE, tuple(range(10_000))),
+        CompactBlock(b"", 0, (bytes(6),) * 9_000, tuple(Prefilled(place, b"") for place in range(1_000))),
+    ],
+    ids=lambda message: type(message).__name__,
+)
+def test_what_takes_long_to_read_costs_more(message):
+    session = established_client()
+    session.send(SendCompact(push=True))
+    events = session.receive(frame(message) * 185)
+    assert len(events) == 2_000 // 11 + 3
+    assert offences(events) == [Offence.FLOOD] * 3
 
 
 def test_answers_count_for_their_rate_too():

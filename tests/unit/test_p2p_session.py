@@ -11,6 +11,8 @@ from golden_wire.world import (
     frame,
     make_session,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ioex_chain.p2p.chain_messages import (
     Announce,
@@ -520,3 +522,44 @@ def test_established_comes_before_what_follows_in_the_same_bytes():
     client.send(GetHeaders((ONE,)))
     events = server.receive(client.outgoing())
     assert [type(event) for event in events] == [Established, Received]
+
+
+# Two honest ends, whatever they do and however the bytes are cut.
+
+REQUESTS_AND_ANSWERS = [
+    (GetAddresses(), [Addresses(tuple(map(record, range(50))))]),
+    (GetHeaders((ONE,)), [Headers((b"h" * 80,) * 3, more=False)]),
+    (GetBlocks((ONE, TWO)), [BlockData(b"b" * 300), NotFound(GetBlocks.type, TWO)]),
+    (GetCompact(ONE), [NotFound(GetCompact.type, ONE)]),
+    (GetTransactions((ONE,)), [Transactions((b"t",))]),
+    (SendCompact(push=True), [CompactBlock(b"", 0, (), ())] * 2),
+    (AnnounceTransactions((ONE,)), []),
+    (Addresses((record(1),)), []),
+]
+actions = st.lists(
+    st.tuples(st.booleans(), st.sampled_from(REQUESTS_AND_ANSWERS), st.integers(1, 200)), max_size=30
+)
+
+
+def carry_in_pieces(sender, receiver, size):
+    data = sender.outgoing()
+    pieces = (data[at : at + size] for at in range(0, len(data), size))
+    return [event for piece in pieces for event in receiver.receive(piece)]
+
+
+@given(actions)
+def test_honest_ends_never_offend_each_other(steps):
+    ends = pair()
+    for by_server, (request, answers), size in steps:
+        asker, answerer = (ends[1], ends[0]) if by_server else ends
+        asker.send(request)
+        asker.ping()
+        assert carry_in_pieces(asker, answerer, size) == [Received(request)]
+        for answer in answers:
+            answerer.send(answer)
+        assert carry_in_pieces(answerer, asker, size) == [Received(answer) for answer in answers]
+        carry(*ends)
+    assert all(end.established and end.buffered == 0 for end in ends)
+    assert ends[0].bytes_sent == ends[1].bytes_received == sum(ends[1].received_by_type.values())
+    assert ends[1].bytes_sent == ends[0].bytes_received == sum(ends[0].received_by_type.values())
+    assert ends[0].sent_by_type == ends[1].received_by_type

@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from ioex_chain.p2p.identity import Identity, InvalidCertificate, read_certificate
 from ioex_chain.p2p.links import Certificate, LinkHandler
@@ -137,8 +138,7 @@ class TlsLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream
-        self._transport = transport
+        self._transport = transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         transport.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
         self._arm(self._deadline - self._loop.time(), "no handshake in time")
         self._handshake()
@@ -252,7 +252,7 @@ class _Door(asyncio.Protocol):
         self._network, self._accept = network, accept
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream
+        transport = cast("asyncio.Transport", transport)
         link = self._network.admit(transport, self._accept)
         if link is None:
             transport.abort()

@@ -125,20 +125,20 @@ class HeaderSync:
         entry = self._ledger.entry(BlockHash(peer.hello.head))
         if entry is not None and not entry.status.is_invalid:
             self._learned(peer, entry)
-        self._pump()
+        self.pump()
 
     def peer_down(self, peer: Peer) -> None:
         """Forget a peer; the next one takes over."""
         self._states.pop(peer.number, None)
         self._leave_slot(peer.number)
-        self._pump()
+        self.pump()
 
     def poll(self, peer: Peer) -> None:
         """Ask a peer again: what is known of its chain has turned out wrong."""
         state = self._states.get(peer.number)
         if state is not None:
             state.want = True
-            self._pump()
+            self.pump()
 
     def tick(self) -> None:
         """Replace those who do not answer; ask again what was too early; ask others what they have."""
@@ -151,7 +151,7 @@ class HeaderSync:
                 self._replace(state)
             elif state.is_idle and state.last_asked + _POLL_EVERY < now and state.quiet_until <= now:
                 state.want = True  # an announcement may have been lost
-        self._pump()
+        self.pump()
         self._probe(now)
 
     def _replace(self, state: _State) -> None:
@@ -167,7 +167,7 @@ class HeaderSync:
 
     # --- asking ---------------------------------------------------------------------------------------------
 
-    def _pump(self) -> None:
+    def pump(self) -> None:
         """Ask everyone whose turn it is; peers that we chose come first."""
         states = list(self._states.values())
         far, paused = self.is_far_behind, self.is_paused
@@ -236,7 +236,7 @@ class HeaderSync:
         state.busy = False
         state.run = state.redo = state.at = None
         self._leave_slot(state.peer.number)
-        self._pump()
+        self.pump()
 
     def _judged(self, state: _State, message: Headers, report: Report) -> None:
         state.busy = False
@@ -255,7 +255,7 @@ class HeaderSync:
             self._go_on(state, report)
         else:
             self._ended(state)
-        self._pump()
+        self.pump()
 
     def _use(self, state: _State, report: Report) -> None:
         if state.stop not in (_ANYTHING, report.tail):  # another chain: no need to hear of it so often
@@ -345,15 +345,15 @@ class HeaderSync:
 
     def _unconnected(self, state: _State) -> None:
         """Ask for what is between, once; a peer that never connects is scored."""
-        if state.quiet_until > self._now():
-            return
+        if state.want or not state.is_idle or state.quiet_until > self._now():
+            return  # it is asked already: blocks come faster than they are stored
         state.unconnected += 1
         if state.unconnected > _MAX_UNCONNECTED:
             state.unconnected = 0
             state.peer.offend(Offence.UNCONNECTED, "announced headers connect to nothing that we know")
             return
         state.want = True
-        self._pump()
+        self.pump()
 
     def _announced(self, state: _State, report: Report) -> None:
         if self._states.get(state.peer.number) is not state:

@@ -281,6 +281,8 @@ class _Tracer:
         except DecodeError as error:
             return _Result(Verdict(Outcome.MALFORMED, None, error))
         known = self._ledger.entry(block.hash)
+        if known is not None and known.status.is_invalid:
+            return _Result(Verdict(Outcome.KNOWN_INVALID, known))
         if known is not None and known.status & Status.BODY:
             return _Result(Verdict(Outcome.KNOWN, known))
         try:

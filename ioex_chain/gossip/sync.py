@@ -89,7 +89,9 @@ class Sync:
         self._peers: dict[int, Peer] = {}
         self._beside: dict[int, dict[BlockHash, None]] = {}
         self._syncing = True
-        self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES)
+        self._samples: deque[tuple[float, int]] = deque(
+            [(context.now(), self._ledger.head.height)], maxlen=_SAMPLES
+        )
         self._logged = context.now()
 
     # --- peers and time -------------------------------------------------------------------------------------
@@ -163,6 +165,7 @@ class Sync:
         if event.disconnected:
             self._planner.reset()
         self._look_whether_synced()
+        self.headers.pump()  # there may be room for more headers now
         self.downloads.pump()
 
     def fetching(self, peer: Peer, hash_: BlockHash) -> None:
@@ -241,15 +244,13 @@ class Sync:
 
     def _sample(self) -> None:
         now = self._now()
-        if not self._samples or now - self._samples[-1][0] >= _SAMPLE_EVERY:
+        if now - self._samples[-1][0] >= _SAMPLE_EVERY:
             self._samples.append((now, self._ledger.head.height))
         if self._syncing and self._peers and now - self._logged >= _LOG_EVERY:
             self._logged = now
             self._log_progress()
 
     def _speed(self) -> float:
-        if not self._samples:
-            return 0.0
         (since, height), now = self._samples[0], self._now()
         return max(0, self._ledger.head.height - height) / (now - since) if now > since else 0.0
 

@@ -76,8 +76,9 @@ class _Peer(Generic[H]):
     best: Entry[H] | None = None
     branch: "_Branch[H] | None" = None
     requests: dict[BlockHash, _Request[H]] = field(default_factory=dict)
-    late: dict[BlockHash, None] = field(default_factory=dict)
-    lacks: dict[BlockHash, None] = field(default_factory=dict)
+    late: dict[BlockHash, int] = field(default_factory=dict)
+    """Answers that it owes to requests that were taken from it, by block."""
+    lacks: dict[BlockHash, int] = field(default_factory=dict)
     heard: float = 0.0
     rest_until: float = 0.0
 
@@ -281,6 +282,8 @@ class Planner(Generic[H]):
         left: list[int] = []
         while len(taken) < count and branch.todo and branch.todo[0] < end:
             height = heapq.heappop(branch.todo)
+            while branch.todo and branch.todo[0] == height:  # wanted again more than once
+                heapq.heappop(branch.todo)
             entry = branch.at(height)
             if entry is None or entry.status & Status.BODY or self._pends(entry):
                 continue
@@ -335,7 +338,10 @@ class Planner(Generic[H]):
         own = request is not None and request.number == number
         if not own and hash_ not in peer.late:
             return Arrival.UNASKED
-        peer.late.pop(hash_, None)
+        if request is not None and own:
+            self._drop(request, late=False)
+        else:
+            _count_off(peer.late, hash_)
         peer.heard = now
         self.size = max(float(size), 0.9 * self.size + 0.1 * size, 1.0)
         self.patience = max(1.0, self.patience * 0.98)
@@ -344,8 +350,8 @@ class Planner(Generic[H]):
         entry = request.entry if request is not None else self._find(hash_)
         if entry is None or entry.status & Status.BODY:
             return Arrival.LATE
-        if request is not None:
-            self._drop(request, late=not own)
+        if request is not None and not own:
+            self._drop(request, late=True)
         self._arrived[hash_] = entry
         return Arrival.WANTED
 
@@ -364,10 +370,8 @@ class Planner(Generic[H]):
         peer = self._peers.get(number)
         if peer is None:
             return False
-        known = hash_ in peer.late
-        peer.late.pop(hash_, None)
         _remember(peer.lacks, hash_)
-        return self.release(number, hash_) or known
+        return self.release(number, hash_) or _count_off(peer.late, hash_)
 
     def release(self, number: int, hash_: BlockHash) -> bool:
         """Take one request back without a word on the peer; False if there is none."""
@@ -453,7 +457,14 @@ class Planner(Generic[H]):
         return Stall(peer.number, hashes, seconds)
 
 
-def _remember(hashes: dict[BlockHash, None], hash_: BlockHash) -> None:
-    hashes[hash_] = None
+def _remember(hashes: dict[BlockHash, int], hash_: BlockHash) -> None:
+    hashes[hash_] = hashes.get(hash_, 0) + 1
     if len(hashes) > _MAX_REMEMBERED:
         del hashes[next(iter(hashes))]
+
+
+def _count_off(hashes: dict[BlockHash, int], hash_: BlockHash) -> bool:
+    count = hashes.pop(hash_, 0)
+    if count > 1:
+        hashes[hash_] = count - 1
+    return count > 0

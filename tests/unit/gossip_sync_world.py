@@ -1,4 +1,4 @@
-"""Nodes that synchronise in one thread: a worker that runs at once, peers as two ends of a queue, no clock."""
+"""Nodes that synchronise in one thread: a worker that runs at once, peers as ends of a queue, no clock."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -63,8 +63,8 @@ class FakePeer:
     number: int
     hello: Hello
     outbound: bool = True
-    id: PeerId = PeerId(bytes(32))
-    endpoint: Endpoint = Endpoint("10.0.0.1", 1)
+    id: PeerId = field(default_factory=lambda: PeerId(bytes(32)))
+    endpoint: Endpoint = field(default_factory=lambda: Endpoint("10.0.0.1", 1))
     backlog: int = 0
     sent: list = field(default_factory=list)
     offences: list = field(default_factory=list)

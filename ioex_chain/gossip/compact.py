@@ -62,6 +62,7 @@ class Rebuild:
         """
         self.header = Header.decode(message.header)
         self._slots = _prefilled_slots(message)
+        self.prefilled = [(place, tx) for place, tx in enumerate(self._slots) if tx is not None]
         self._key = short_id_key(message.header, message.nonce)
         self._ids = _ids_by_place(message, self._slots)
         self._match(candidates)

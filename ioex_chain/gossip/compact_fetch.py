@@ -23,6 +23,7 @@ from ioex_chain.p2p.chain_messages import (
 from ioex_chain.p2p.seam import Offence, Peer
 from ioex_chain.pow.block import Block
 from ioex_chain.pow.header import Header
+from ioex_chain.pow.mempool import Mempool
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.primitives.errors import DecodeError
 from ioex_chain.primitives.types import BlockHash
@@ -117,6 +118,8 @@ class _Attempt:
     rebuild: Rebuild | None
     block: Block | None = None
     error: DecodeError | None = None
+    lacked: tuple[int, ...] = ()
+    """Places of transactions that were not in our pool."""
 
 
 class CompactFetcher:
@@ -248,7 +251,7 @@ class CompactFetcher:
         fetch.busy = True
         pool, extra = self._chain.mempool, self.extra()
         self._chain.run(
-            lambda: _try_rebuild(message, [*(entry.tx for entry in pool), *extra]),
+            lambda: _try_rebuild(message, pool, extra),
             lambda attempt: self._attempted(fetch, attempt),
             lambda _error: self._give_up(fetch),
         )
@@ -256,6 +259,7 @@ class CompactFetcher:
     def _attempted(self, fetch: _Fetch, attempt: _Attempt) -> None:
         fetch.busy = False
         rebuild = attempt.rebuild
+        self._serving.prefill(fetch.hash, attempt.lacked)
         if rebuild is None:
             self._blame(fetch, attempt.error)
         elif not rebuild.missing:
@@ -278,7 +282,6 @@ class CompactFetcher:
             return  # late: the block came from somebody else
         rebuild, fetch.rebuild = fetch.rebuild, None
         fetch.busy = True
-        self._serving.prefill(fetch.hash, rebuild.missing)
         self._chain.run(
             lambda: _try_fill(rebuild, message.items),
             lambda attempt: self._filled(fetch, attempt),
@@ -369,12 +372,13 @@ class CompactFetcher:
             del self._failed[next(iter(self._failed))]
 
 
-def _try_rebuild(message: CompactBlock, candidates: Sequence[Transaction]) -> _Attempt:
+def _try_rebuild(message: CompactBlock, pool: Mempool, extra: Sequence[Transaction]) -> _Attempt:
     try:
-        rebuild = Rebuild(message, candidates)
+        rebuild = Rebuild(message, [*(entry.tx for entry in pool), *extra])
     except DecodeError as error:
         return _Attempt(None, None, error)
-    return _Attempt(rebuild, rebuild.block())
+    given = [place for place, tx in rebuild.prefilled if place and not pool.get_by_wtxid(tx.wtxid)]
+    return _Attempt(rebuild, rebuild.block(), None, tuple(sorted([*given, *rebuild.missing])))
 
 
 def _try_fill(rebuild: Rebuild, items: Sequence[bytes]) -> _Attempt:

@@ -147,6 +147,7 @@ def test_a_side_branch_is_not_rebuilt(world):
     rival = world.pools.chain.block(old)
     push(world, peer, rival)
     assert world.sync.has(peer, rival.hash)
+    assert world.pools.ledger.body_bytes(rival.hash) is None
     assert world.sync.fetches == {}
     assert world.sync.failed == []
     assert peer.take(GetBlockTransactions) == []

@@ -108,6 +108,7 @@ class _Fetch:
     message: CompactBlock | None = None
     rebuild: Rebuild | None = None
     busy: bool = False
+    lacked: tuple[int, ...] = ()
     spares: list[tuple[Peer, CompactBlock]] = field(default_factory=list)
 
 
@@ -259,7 +260,7 @@ class CompactFetcher:
     def _attempted(self, fetch: _Fetch, attempt: _Attempt) -> None:
         fetch.busy = False
         rebuild = attempt.rebuild
-        self._serving.prefill(fetch.hash, attempt.lacked)
+        fetch.lacked = attempt.lacked
         if rebuild is None:
             self._blame(fetch, attempt.error)
         elif not rebuild.missing:
@@ -306,7 +307,7 @@ class CompactFetcher:
             self._give_up(fetch)
             return
         fetch.busy = True
-        self._serving.keep(block)
+        self._serving.keep(block, fetch.lacked)
         self._intake.block(
             fetch.peer, lambda: block, lambda verdict: self._verdict(fetch, verdict), size=block.size
         )

@@ -64,17 +64,12 @@ class Serving:
         self._chance = context.chance
         self._kept: dict[BlockHash, Served] = {}
         self._bodies: dict[BlockHash, bytes] = {}
-        self._fresh: dict[BlockHash, Block] = {}
-        self._prefill: dict[BlockHash, tuple[int, ...]] = {}
+        self._fresh: dict[BlockHash, tuple[Block, tuple[int, ...]]] = {}
         self._waiting: dict[BlockHash, list[Callable[[Served | None], None]]] = {}
 
-    def keep(self, block: Block) -> None:
-        """Hold a block that may be asked for soon, so that it need not be read again."""
-        _put(self._fresh, block.hash, block, MAX_KEPT_BODIES)
-
-    def prefill(self, hash_: BlockHash, places: Sequence[int]) -> None:
-        """Note which transactions of a block we had to ask for."""
-        _put(self._prefill, hash_, tuple(places), RECENT_DEPTH)
+    def keep(self, block: Block, lacked: Sequence[int]) -> None:
+        """Hold a block that may be asked for soon, and the places of what our pool lacked of it."""
+        _put(self._fresh, block.hash, (block, tuple(lacked)), MAX_KEPT_BODIES)
 
     def body(self, served: Served) -> bytes | None:
         """Give a block's bytes, None if it is not stored any more."""
@@ -96,8 +91,7 @@ class Serving:
             done(None)
 
     def _load(self, hash_: BlockHash) -> None:
-        fresh = self._fresh.pop(hash_, None)
-        places = self._prefill.pop(hash_, ())
+        fresh, places = self._fresh.pop(hash_, (None, ()))
         nonce = self._chance.getrandbits(64)
 
         def work() -> tuple[Served, bytes] | None:

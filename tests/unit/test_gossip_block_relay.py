@@ -230,6 +230,22 @@ def test_invalid_messages_are_offences(world):
     ]
 
 
+def test_a_lying_compact_block_leaves_nothing_behind(world):
+    """More places than the block has: it is fetched whole, and told to others all the same."""
+    liar, other = world.connect(), world.connect()
+    world.blocks.on_send_compact(other, SendCompact(True))
+    block = next_block(world, known=1)
+    push(world, liar, block, short_ids=tuple(n.to_bytes(6, "big") for n in range(9)))
+    [asked] = liar.take(GetBlockTransactions)
+    assert len(asked.indexes) == 9
+    world.blocks.on_not_found(liar, NotFound(GetBlockTransactions.type, block.hash))
+    assert world.sync.failed == [(liar.number, block.hash)]
+    world.pools.accept(block)
+    world.settle()
+    [pushed] = other.take(CompactBlock)
+    assert [item.place for item in pushed.prefilled] == [0]
+
+
 def test_an_invalid_block_is_not_passed_on(world):
     peer, other = world.connect(), world.connect()
     pools = world.pools

@@ -186,6 +186,14 @@ def test_the_dashboard_is_json_and_every_panel_asks_something() -> None:
     assert all(target["expr"] for panel in panels for target in panel["targets"])
 
 
+def test_the_page_on_nodes_names_every_metric() -> None:
+    page = (PACKAGING.parent / "docs" / "node.md").read_text()
+    parts = r"(?<=_blocks|seconds)_(bucket|count|sum)$"  # of histograms
+    own = {re.sub(parts, "", name) for name in names_shown() if name.startswith(("ioex_", "ethereum_"))}
+    own = {name for name in own if not name.endswith("_created")}
+    assert own - set(re.findall(r"`([a-z0-9_]+)`", page)) == set()
+
+
 def test_every_alert_says_what_to_do() -> None:
     text = (PACKAGING / "prometheus-alerts.yml").read_text()
     alerts = text.split("- alert:")[1:]

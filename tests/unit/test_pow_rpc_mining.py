@@ -149,6 +149,7 @@ async def test_no_work_without_peers_or_while_synchronising() -> None:
     )
     w.backend.peers.connected = []
     assert await refused(w, "getblocktemplate", paid(w)) == (-9, "ioeX is not connected!")
+    assert (await refused(w, "createauxblock", w.address(w.bob.script)))[0] == -9
     w.backend.peers.syncing, w.backend.peers.connected = False, [peer_info(1)]
     assert (await w.call("getblocktemplate", paid(w)))["height"] == 6
 

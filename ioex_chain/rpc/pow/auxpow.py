@@ -15,7 +15,7 @@ from ioex_chain.primitives.types import BlockHash, display
 from ioex_chain.rpc.errors import Code, RpcError
 from ioex_chain.rpc.params import Param
 from ioex_chain.rpc.pow.address import AddressBook
-from ioex_chain.rpc.pow.mining import GROUP, TemplateSource
+from ioex_chain.rpc.pow.mining import GROUP, TemplateSource, require_network
 from ioex_chain.rpc.pow.params import AddressText, BlockHashParam, HexError, decode_failed, from_hex
 from ioex_chain.rpc.pow.reader import ChainReader
 from ioex_chain.rpc.pow.submit import Submitter
@@ -52,12 +52,21 @@ class AuxPowApi:
         self._head: BlockHash | None = None
         self._given: OrderedDict[BlockHash, tuple[Job, Header]] = OrderedDict()
 
-    @method("createauxblock", group=GROUP, errors=(Code.INVALID_ADDRESS_OR_KEY,))
+    @method(
+        "createauxblock",
+        group=GROUP,
+        errors=(
+            Code.INVALID_ADDRESS_OR_KEY,
+            Code.CLIENT_NOT_CONNECTED,
+            Code.CLIENT_IN_INITIAL_DOWNLOAD,
+        ),
+    )
     async def createauxblock(
         self, address: Annotated[AddressText, Param("whom the coinbase pays")]
     ) -> AuxBlock:
         """Make a block for merged mining and give the hash that the parent chain's coinbase must carry."""
         script = self._book.script(address)
+        require_network(self._backend)
         template = await self._backend.call(self._templates.get)
         job = template.job(script)
         header = job.header(0, version=merged_version(template.spec))

@@ -79,6 +79,8 @@ class StratumServer:
         self._next_extranonce = start & 0xFFFFFFFF
         self._found: asyncio.Queue[FoundBlock] = asyncio.Queue(_MAX_FOUND)
         self._server: asyncio.Server | None = None
+        self._full: Template | None = None
+        """The newest template with transactions."""
 
     @property
     def connections(self) -> Iterable["Connection"]:
@@ -138,18 +140,23 @@ class StratumServer:
             await self._rest(template.parent_hash, began)
 
     async def _next_template(self) -> Template:
-        given: Template | None = None
-        if self._empty is not None:
-            quick = await self._node.call(self._empty)
-            latest = self._book.latest
-            if latest is None or latest.template.parent_hash != quick.parent_hash:
-                given = quick
-                await self._hand_out(quick)
-        template = await self._node.call(self._build)
-        same = given is not None and given.parent_hash == template.parent_hash
-        if not same or template.entries:
-            await self._hand_out(template)
-        return template
+        """Hand out what is best now; give the full template, by which to wait for a better one."""
+        if self._empty is None:
+            return await self._hand_out(await self._node.call(self._build))
+        quick = await self._node.call(self._empty)
+        full, latest = self._full, self._book.latest
+        if latest is None or latest.template.parent_hash != quick.parent_hash:
+            await self._hand_out(quick)
+        elif full is not None and (full.parent_hash, full.pool_version) == (
+            quick.parent_hash,
+            quick.pool_version,
+        ):
+            return await self._hand_out(full.at_time(quick.time, quick.max_time))
+        self._full = full = await self._node.call(self._build)
+        latest = self._book.latest
+        if full.entries or latest is None or latest.template is not quick:
+            await self._hand_out(full)
+        return full
 
     async def _rest(self, parent: BlockHash, began: float) -> None:
         """Pause when the node answered at once without a new head, as it does while it stops."""
@@ -157,15 +164,16 @@ class StratumServer:
         if latest is not None and latest.template.parent_hash == parent and self.now() - began < _LEAST_PAUSE:
             await asyncio.sleep(_LEAST_PAUSE)
 
-    async def _hand_out(self, template: Template) -> None:
+    async def _hand_out(self, template: Template) -> Template:
         work, clean = self._book.add(template)
         self.stats.jobs += 1
         for place, connection in enumerate(self.connections, 1):
             if self._book.latest is not work:
-                return  # a block was found meanwhile
+                break  # a block was found meanwhile
             connection.write(connection.session.work_changed(clean=clean))
             if place % _SLICE == 0:
                 await asyncio.sleep(0)
+        return template
 
     async def _watch(self) -> None:
         """Look at every connection once a second."""

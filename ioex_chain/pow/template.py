@@ -6,7 +6,7 @@ with a payout script, whose extra nonce, time and nonce are still free.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -36,6 +36,8 @@ EXTRA_NONCE_SIZE = 9
 _CHECK_SCRIPT = b"\x6a"
 """Where a template that is only checked pays: nowhere."""
 _MAX_REBUILDS = 10
+_DERIVED = ("fees", "transactions", "commitment", "branch")
+"""What a template works out of its transactions alone, once."""
 
 
 class TemplateRefused(IoexError):
@@ -92,6 +94,12 @@ class Template:
     def branch(self) -> tuple[bytes, ...]:
         """The Merkle branch of the coinbase, lowest sibling first."""
         return tuple(merkle_branch([bytes(32), *(tx.txid for tx in self.transactions)], 0))
+
+    def at_time(self, time: int, max_time: int) -> "Template":
+        """Give the same choice at a later time; what was worked out of it stays worked out."""
+        later = replace(self, time=time, max_time=max_time)
+        later.__dict__.update({name: vars(self)[name] for name in _DERIVED if name in vars(self)})
+        return later
 
     def coinbase(self, payout_script: bytes, extra: bytes = b"") -> Transaction:
         """Make a coinbase that pays 4 IOEX and the fees to `payout_script`; `extra` is at most 90 bytes."""

@@ -120,3 +120,14 @@ def test_the_book_keeps_a_few_works_of_one_head():
     book.retire(new.template.parent_hash)
     assert book.latest is None
     assert book.first_number == new.number + 1
+
+
+def test_a_template_at_a_later_time_keeps_what_was_worked_out(world, monkeypatch):
+    template = full_template(world, 3)
+    later = template.at_time(template.time + 30, template.max_time + 30)
+    monkeypatch.setattr("ioex_chain.pow.template.commitment_of", lambda _: pytest.fail("made again"))
+    monkeypatch.setattr("ioex_chain.pow.template.merkle_branch", lambda *_: pytest.fail("made again"))
+    assert later.job(PAYOUT).base == template.job(PAYOUT).base
+    assert later.branch == template.branch
+    assert (later.time, later.fees) == (template.time + 30, template.fees)
+    assert later.transactions is template.transactions

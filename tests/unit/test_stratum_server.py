@@ -133,6 +133,22 @@ async def test_fees_are_refreshed(node):
         assert not miner.jobs[-1].clean
 
 
+async def test_nothing_is_built_again_when_only_time_went_on(node):
+    node.world.add(node.world.pay(fee=5_000))
+    built = []
+    build = node.world.builder.build
+    node.world.builder.build = lambda: built.append(1) or build()
+    async with serving(node, refresh=0.05) as server, client(server) as miner:
+        await miner.enter()
+        first = await miner.next_job()
+        node.world.clock.advance(20)
+        later = await miner.next_job(len(miner.jobs) + 1)
+        assert (later.branch, later.time, later.clean) == (first.branch, first.time + 20, False)
+        assert len(built) == 1
+        assert await miner.submit(later, 0, miner.solve(later, 0))
+        assert len(node.submitted[0].transactions) == 2
+
+
 async def test_siblings_of_a_block_are_not_given_to_the_node(node):
     async with serving(node) as server, client(server) as miner:
         await miner.enter()

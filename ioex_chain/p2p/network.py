@@ -134,11 +134,21 @@ class TlsLink(asyncio.Protocol):
         """Close at once."""
         self._abort("aborted")
 
+    def forsake(self) -> bool:
+        """Give up a link that has no connection; False if it has one, and tells its end itself."""
+        if self._transport is None:
+            self._closing = True
+        return self._transport is None
+
     # --- what the event loop calls --------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
-        self._transport = transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        if self._closing:
+            transport.abort()
+            return
+        self._transport = transport
         transport.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
         self._arm(self._deadline - self._loop.time(), "no handshake in time")
         self._handshake()
@@ -165,6 +175,8 @@ class TlsLink(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the handler."""
+        if self._transport is None:
+            return  # forsaken
         self._closing = True
         if self._timer is not None:
             self._timer.cancel()
@@ -385,7 +397,12 @@ class TlsNetwork:
             async with asyncio.timeout_at(deadline):
                 await loop.create_connection(make, endpoint.host, endpoint.port)
         except (OSError, UnicodeError, asyncio.CancelledError) as error:
-            return None if made else _why(error)
+            # Event loops differ in whether there is a protocol before there is a connection.
+            if made and not made[0].forsake():
+                return None
+            for link in made:
+                self._links.pop(link, None)
+            return _why(error)
         return None
 
     def _dialled(self, task: "asyncio.Task[str | None]") -> None:

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping
 
 from ioex_chain.ledger.store import MemoryStore
-from ioex_chain.ledger.types import Snapshot
+from ioex_chain.ledger.types import KeyValueStore, Snapshot
 
 
 class SimDisk:
     """Outlives the node: database rows, with what a power cut would take back, and whole files."""
 
-    def __init__(self, rows: Mapping[bytes, bytes] | None = None) -> None:
-        self.rows = MemoryStore(rows)
+    def __init__(self, rows: KeyValueStore | None = None) -> None:
+        self.rows: KeyValueStore = MemoryStore() if rows is None else rows
         self.files: dict[str, bytes] = {}
         """Files are replaced whole and synced (`datadir.write_atomically`)."""
         self.lost_writes = 0
@@ -22,13 +22,13 @@ class SimDisk:
             self._unsynced.clear()
         else:
             self._unsynced.append({key: self.rows.get(key) for key in changes})
-        self.rows.write(changes)
+        self.rows.write(changes, sync=False)
 
     def cut_power(self) -> None:
         """Take back what was not synced, newest first."""
         self.lost_writes += len(self._unsynced)
         while self._unsynced:
-            self.rows.write(self._unsynced.pop())
+            self.rows.write(self._unsynced.pop(), sync=False)
 
 
 class SimStore:

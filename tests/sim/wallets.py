@@ -13,6 +13,8 @@ from .scheduler import Scheduler
 
 _AGAIN = 15.0
 """Seconds after which a wallet gives its node again what no block has taken."""
+_WATCHED = 900.0
+"""Seconds for which it looks whether a reorganisation took a confirmed payment back."""
 
 Chains = Callable[[], Sequence[SimChain]]
 """The chains of the honest nodes that run now."""
@@ -30,6 +32,7 @@ class Wallets:
 
     def __init__(self, scheduler: Scheduler, purse: Purse, chains: Chains) -> None:
         self.claims: list[Claim] = []
+        self._watched: list[tuple[float, Claim]] = []
         self.pairs: list[Pair] = []
         self.is_on = True
         self._scheduler = scheduler
@@ -54,14 +57,14 @@ class Wallets:
         else:
             tx = self._purse.payment(self._fee())
         self._last = tx
-        self.claims.append(Claim((tx,)))
+        self._claim(tx)
         self._send(tx)
 
     def double_spend(self) -> None:
         """Give two transactions that spend the same coin to two nodes, at once or one a little later."""
         pair = self._purse.pair(self._fee(), self._fee())
         self.pairs.append(pair)
-        self.claims.append(Claim((pair.one, pair.other)))
+        self._claim(pair.one, pair.other)
         self._send(pair.one)
         later = self._chance.choice((0.0, 0.0, 0.05, 1.0, 5.0))
         self._scheduler.after(later, lambda: self._send(pair.other))
@@ -70,9 +73,18 @@ class Wallets:
         """Send again what is in no block; of two, either."""
         for chain in self._chains()[:1]:
             tip = Tip.of(chain.ledger)
-            for claim in self.claims:
-                if not any(is_confirmed(tx, tip) for tx in claim.choices):
+            watched, self._watched = self._watched, []
+            for since, claim in watched:
+                is_settled = any(is_confirmed(tx, tip) for tx in claim.choices)
+                if not is_settled:
                     self._send(self._chance.choice(claim.choices))
+                if not is_settled or self._scheduler.now - since < _WATCHED:
+                    self._watched.append((since, claim))
+
+    def _claim(self, *choices: Transaction) -> None:
+        claim = Claim(choices)
+        self.claims.append(claim)
+        self._watched.append((self._scheduler.now, claim))
 
     def _send(self, tx: Transaction) -> None:
         chains = self._chains()

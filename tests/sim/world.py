@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from chaingen.specs import key
 
+from ioex_chain.ledger.store import MemoryStore
 from ioex_chain.p2p.types import Endpoint, PeerAddress
 from ioex_chain.pow.difficulty import work_of
 from ioex_chain.primitives.types import display
@@ -69,7 +70,15 @@ class World:
     most_queued = 2_000
     most_peers = 130
 
-    def __init__(self, seed: int, shape: Shape, *, log: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        shape: Shape,
+        *,
+        log: Callable[[str], None] | None = None,
+        disk: Callable[[str], SimDisk] | None = None,
+    ) -> None:
+        """`log` receives every line of the trace; `disk` makes a node's disk, by default one in memory."""
         self.shape = shape
         self.scheduler = Scheduler(seed, log=log)
         self.spec = sim_spec(shape.coins, retarget=shape.retarget, max_reorg_depth=shape.max_depth)
@@ -78,7 +87,8 @@ class World:
         self.crashes = 0
         self._moved = 0
         self._chance = self.scheduler.stream("world")
-        self._rows = genesis_rows(self.spec)
+        rows = genesis_rows(self.spec)
+        self._disk = disk or (lambda _name: SimDisk(MemoryStore(rows)))
         purse = Purse(self.spec)
         self.honest = [self._node(number) for number in range(shape.nodes)]
         self.liars = [self._liar(number, purse) for number in range(shape.liars)]
@@ -98,7 +108,12 @@ class World:
         machine = self.network.machine(f"n{number}", address_of(number))
         machine.firewalled = number >= _SEEDS and chance.random() < shape.firewalled
         node = SimNode(
-            self.scheduler, machine, self.spec, SimDisk(self._rows), tick=shape.tick, outbound=shape.outbound
+            self.scheduler,
+            machine,
+            self.spec,
+            self._disk(machine.name),
+            tick=shape.tick,
+            outbound=shape.outbound,
         )
         node.clock.offset = chance.uniform(-shape.clock_offset, shape.clock_offset)
         node.seeds = self._seeds()
@@ -109,7 +124,12 @@ class World:
         shape = self.shape
         machine = self.network.machine(f"l{number}", address_of(100 + number))
         node = SimNode(
-            self.scheduler, machine, self.spec, SimDisk(self._rows), tick=shape.tick, outbound=shape.outbound
+            self.scheduler,
+            machine,
+            self.spec,
+            self._disk(machine.name),
+            tick=shape.tick,
+            outbound=shape.outbound,
         )
         kind = shape.kinds[number % len(shape.kinds)]
         chance = self.scheduler.stream(f"liar {number}")

@@ -259,6 +259,16 @@ def test_lies_told_first_keep_no_node_out(world: World) -> None:
     assert world.find(peer(1))
 
 
+def test_what_several_sources_told_first_stays_until_it_fails(world: World) -> None:
+    tellers = [Endpoint(f"{number}.5.5.5", 1) for number in range(30, 35)]
+    places = [peer(1, f"66.{number}.1.1") for number in range(5)]
+    told = [world.tell(place, source=teller) for place, teller in zip(places, tellers, strict=True)]
+    assert told == [1, 1, 1, 1, 0]
+    world.book.failed(places[2])
+    assert world.tell(places[4], source=tellers[4]) == 1
+    assert [entry.address for entry in world.book.entries()] == [places[at] for at in (0, 1, 3, 4)]
+
+
 def colliding(count: int) -> list[PeerAddress]:
     """Peers of many groups with one place in the tried table."""
     places, found = Places(SECRET), {}

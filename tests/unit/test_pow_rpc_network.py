@@ -174,6 +174,12 @@ async def test_disconnecting(params: dict[str, Any]) -> None:
     assert await refused(w, "disconnectnode", **params) == (-29, "Node not found in connected nodes")
 
 
+async def test_disconnecting_by_number() -> None:
+    w = World()
+    await w.call("disconnectnode", nodeid=3)
+    assert [peer.number for peer in w.backend.peers.connected] == [1, 2]
+
+
 async def test_all_connections_of_a_peer_are_ended() -> None:
     w = World()
     w.backend.peers.connected.append(peer_info(4, id=PeerId(b"\x01" * 32)))

@@ -336,8 +336,7 @@ class AddressBook:
         """Seat an entry of a kept book; two may want one place when the secret changed."""
         if not self._is_welcome(entry.address) or entry.address in self._entries:
             return
-        place = self._places.tried(entry.address)
-        if in_tried and self._tried.at(*place) is None:
+        if in_tried and self._tried.at(*(place := self._places.tried(entry.address))) is None:
             self._seat_tried(entry, place)
             self._index(entry)
         else:

@@ -23,13 +23,19 @@ MAX_BROKEN = 16
 """Blocks that a peer may lack of a chain that it told of; its chain may just have been rolled back."""
 TOO_MUCH_WAITING = 96_000_000
 """Above this a block that comes is dropped, to be asked for again: estimates of sizes were wrong."""
+FLUSH_EVERY = 5.0
+"""Seconds between syncs while the node catches up for the first time."""
+
+
+def _flush_failed(error: Exception) -> None:
+    raise error
 
 
 class Downloads:
     """Keeps every peer busy that has blocks which we want.
 
     `poll(peer)` is called when what is known of a peer's chain turned out wrong; while `is_bulk()` blocks are
-    not fetched in compact form.
+    not fetched in compact form and, with `group_commits`, not synced one by one.
     """
 
     def __init__(
@@ -40,7 +46,9 @@ class Downloads:
         poll: Callable[[Peer], None],
         is_bulk: Callable[[], bool],
         fetch_compact: FetchCompact | None,
+        group_commits: bool,
     ) -> None:
+        self._chain = context.chain
         self._ledger = context.chain.ledger
         self._now = context.now
         self._intake = intake
@@ -48,6 +56,9 @@ class Downloads:
         self._is_bulk = is_bulk
         self._fetch_compact = fetch_compact
         self._peers: dict[int, Peer] = {}
+        self._group_commits = group_commits
+        self._flushed = context.now()
+        self._has_unsynced = False
         self._broken: dict[int, int] = {}
         self._whole: dict[BlockHash, None] = {}
         self.planner: Planner[Header] = Planner(limits)
@@ -73,7 +84,15 @@ class Downloads:
         """Take requests from those who do not answer."""
         for stall in self.planner.expired(self._now()):
             self._stalled(stall)
+        self._flush_in_time()
         self.pump()
+
+    def _flush_in_time(self) -> None:
+        """Have what was written without sync put down now and then, and when we have caught up."""
+        now = self._now()
+        if self._has_unsynced and (not self._is_bulk() or now - self._flushed >= FLUSH_EVERY):
+            self._has_unsynced, self._flushed = False, now
+            self._chain.run(self._ledger.flush, lambda _: None, _flush_failed)
 
     def _stalled(self, stall: Stall) -> None:
         peer = self._peers.get(stall.number)
@@ -126,13 +145,19 @@ class Downloads:
             self.planner.settled(hash_)
         else:
             self._broken.pop(peer.number, None)
-            self._intake.block(
-                peer,
-                lambda: Block.decode(raw),
-                lambda verdict: self._judged(peer, hash_, verdict),
-                size=len(raw),
-            )
+            self._hand_in(peer, hash_, raw)
             self.pump()
+
+    def _hand_in(self, peer: Peer, hash_: BlockHash, raw: bytes) -> None:
+        sync = not (self._group_commits and self._is_bulk())
+        self._has_unsynced = self._has_unsynced or not sync
+        self._intake.block(
+            peer,
+            lambda: Block.decode(raw),
+            lambda verdict: self._judged(peer, hash_, verdict),
+            size=len(raw),
+            sync=sync,
+        )
 
     def _judged(self, peer: Peer, hash_: BlockHash, verdict: Verdict) -> None:
         if not verdict.outcome.is_final:

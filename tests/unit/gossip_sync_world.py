@@ -111,13 +111,19 @@ class Node:
 
     _numbers = 0
 
-    def __init__(self, builder, time, limits=None, fetch_compact=None, ledger=None):
+    def __init__(self, builder, time, limits=None, fetch_compact=None, ledger=None, group=False):
         self.time = time
         self.chain = FakeChain(builder, time, ledger)
         self.ledger = self.chain.ledger
         context = Context(self.chain, time, Random(1))
         self.intake = Intake(context)
-        self.sync = Sync(context, self.intake, limits=limits or SyncLimits(), fetch_compact=fetch_compact)
+        self.sync = Sync(
+            context,
+            self.intake,
+            limits=limits or SyncLimits(),
+            fetch_compact=fetch_compact,
+            group_commits=group,
+        )
         self.ledger.subscribe(lambda event: time.queue.append(lambda: self.sync.head_changed(event)))
         self.peers = {}
         self._handlers = {

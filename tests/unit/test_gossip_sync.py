@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from chaingen.harness import state_hash
+from chaingen.harness import open_ledger, state_hash
 from chaingen.specs import story_spec
 from gossip_sync_world import ChainBuilder, FakePeer, Node, Offence, Time, connect, headers_of
 
+from ioex_chain.ledger.group_store import GroupStore
+from ioex_chain.ledger.schema import body_key
+from ioex_chain.ledger.store import MemoryStore
 from ioex_chain.ledger.sync import SyncLimits
 from ioex_chain.p2p import chain_messages as m
 from ioex_chain.pow.block import Block
@@ -50,6 +53,28 @@ def test_a_new_node_takes_the_whole_chain_from_one_peer(builder, time):
     assert state_hash(new.ledger) == state_hash(full.ledger)
     assert not new.sync.is_syncing
     assert (at_new.offences, at_full.offences) == ([], [])
+
+
+def test_the_first_download_is_synced_in_groups_and_the_rest_block_by_block(builder, time):
+    blocks = builder.extend(builder.genesis, 60)
+    disk = MemoryStore()
+    node = Node(builder, time, ledger=open_ledger(builder, GroupStore(disk)), group=True)
+    peer = node.peer()
+    tell(node, peer, blocks)
+    node.pass_time(3)
+    give(node, peer, *blocks[:30])
+    assert disk.get(body_key(blocks[29].hash)) is None
+    node.pass_time(3)
+    assert disk.get(body_key(blocks[29].hash)) is not None
+    give(node, peer, *blocks[30:])
+    assert not node.sync.is_syncing
+    node.pass_time(0.5)
+    assert disk.get(body_key(blocks[-1].hash)) is not None
+    (new,) = builder.extend(blocks[-1], 1)
+    node.sync.on_announce(peer, [new.header])
+    time.settle()
+    give(node, peer, new)
+    assert disk.get(body_key(new.hash)) is not None
 
 
 def test_the_bodies_come_from_all_peers_and_each_once(builder, time):

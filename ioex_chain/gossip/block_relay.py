@@ -161,6 +161,7 @@ class BlockRelay:
         head = self._ledger.head
         if any(not self._knows(state, head) for state in self._states.values()):
             self._serving.prepare(head, lambda served: self._tell(head, served))
+        self._serving.release()
 
     def _tell(self, head: Entry[Header], served: Served | None) -> None:
         if not self._ledger.is_on_best_chain(head):

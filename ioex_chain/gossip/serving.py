@@ -69,7 +69,11 @@ class Serving:
 
     def keep(self, block: Block, lacked: Sequence[int]) -> None:
         """Hold a block that may be asked for soon, and the places of what our pool lacked of it."""
-        _put(self._fresh, block.hash, (block, tuple(lacked)), MAX_KEPT_BODIES)
+        self._fresh = {block.hash: (block, tuple(lacked))}
+
+    def release(self) -> None:
+        """Let go of the held block: a parsed full one takes much memory."""
+        self._fresh = {}
 
     def body(self, served: Served) -> bytes | None:
         """Give a block's bytes, None if it is not stored any more."""

@@ -9,6 +9,7 @@ from chaingen.specs import key
 from gossip_world import FakePeer, GossipWorld
 
 from ioex_chain.crypto.hashes import sha256d
+from ioex_chain.gossip.admission import MAX_BATCH
 from ioex_chain.gossip.incoming import REPLY_BYTES, STALLED
 from ioex_chain.gossip.orphans import LIFETIME, MAX_ORPHANS
 from ioex_chain.gossip.outbox import Outbox
@@ -130,16 +131,19 @@ def test_what_a_block_took_is_not_asked_for(world):
 
 
 def test_what_is_on_its_way_to_the_pool_is_not_asked_for_again(world):
-    giver, other = world.connect(), world.connect()
-    tx = world.pools.pay()
-    announce(world, giver, tx)
-    world.transactions.on_transactions(giver, Transactions((tx.raw,)))
-    runs = world.chain.runs
-    world.transactions.on_announce_transactions(other, AnnounceTransactions((tx.wtxid,)))
-    assert world.chain.runs == runs
+    """The worker has the first hundred; the last one still waits for it."""
+    coins = world.pools.fan(MAX_BATCH + 10)
     world.settle()
+    giver, other = world.connect(), world.connect()
+    txs = [world.pools.chain.spend(coin, [(COIN, key("x"))], fee=1_000) for coin in coins]
+    announce(world, giver, *txs)
+    world.transactions.on_transactions(giver, Transactions(tuple(tx.raw for tx in txs)))
+    assert not has(world, txs[-1])
+    world.transactions.on_announce_transactions(other, AnnounceTransactions((txs[-1].wtxid,)))
     assert asked_of(other) == []
-    assert world.chain.runs == runs
+    world.settle()
+    assert has(world, txs[-1])
+    assert asked_of(other) == []
 
 
 def test_peers_that_do_not_relay_are_left_alone(world):

@@ -1,7 +1,6 @@
 """The peer-to-peer side of a running node: puts connections, gossip and their files together, and ticks."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -22,10 +21,11 @@ from ioex_chain.p2p.bans import BanList
 from ioex_chain.p2p.connection import INBOUND
 from ioex_chain.p2p.host import Host, HostSettings
 from ioex_chain.p2p.identity import Identity
-from ioex_chain.p2p.kept import KeptFileUnreadable, seal, unseal
+from ioex_chain.p2p.kept import KeptFileUnreadable
 from ioex_chain.p2p.links import LinkHandler
 from ioex_chain.p2p.messages import PROTOCOL_VERSION
 from ioex_chain.p2p.network import TlsNetwork
+from ioex_chain.p2p.slots import decode_anchors, encode_anchors
 from ioex_chain.p2p.types import Endpoint, PeerAddress, PeerInfo, normal_host
 from ioex_chain.pow.genesis import identity_of
 from ioex_chain.rpc.peer_port import AddedPeer, BanInfo, NetworkState, PeerSync, SyncState
@@ -33,7 +33,6 @@ from ioex_chain.rpc.peer_port import AddedPeer, BanInfo, NetworkState, PeerSync,
 logger = log.get(__name__)
 TICK_SECONDS = 0.1
 SAVE_SECONDS = 300.0
-_ANCHORS, _VERSION = b"ioexanch", 1
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a listener on all addresses is dialled at
 T = TypeVar("T")
 
@@ -50,7 +49,6 @@ class Peering:
         self._asked = tuple(map(PeerAddress.parse, config.peers))
         self.gossip = Gossip(Context(service, time.monotonic, self._chance))
         self._listening: Endpoint | None = None
-        self._ticking: asyncio.Task[None] | None = None
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -87,7 +85,7 @@ class Peering:
             only_peers=config.only_peers,
             seeds=tuple(map(PeerAddress.parse, service.spec.pow.seeds)),
             external=tuple(Endpoint(normal_host(host), port) for host in config.external_hosts if port),
-            anchors=self._kept(self._datadir.anchors, _decode_anchors, ()),
+            anchors=self._kept(self._datadir.anchors, decode_anchors, ()),
         )
         return Host(
             settings,
@@ -127,34 +125,35 @@ class Peering:
             return otherwise
 
     def _accept(self, remote: Endpoint) -> LinkHandler | None:
-        return self.host.accept(remote)
+        return self.host.accept(remote) if self._listening else None
 
     async def _tick(self) -> None:
         save_at = time.monotonic() + SAVE_SECONDS
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            self.host.tick()
+            try:
+                self.host.tick()
+            except Exception:
+                logger.exception("an unexpected error between peers; going on. Please report it")
+                await asyncio.sleep(1.0)
             if time.monotonic() >= save_at:
                 save_at = time.monotonic() + SAVE_SECONDS
                 await asyncio.to_thread(self._write, self._files())
 
     async def stop(self) -> None:
         """Say goodbye to all, close, and keep what was learned."""
-        if self._ticking is not None:
-            self._ticking.cancel()
-            await asyncio.gather(self._ticking, return_exceptions=True)
-            files = self._files()
-            self.host.stop()
-            self._write(files)
-        with contextlib.suppress(AttributeError):
-            await self._net.close()
+        self._ticking.cancel()
+        await asyncio.gather(self._ticking, return_exceptions=True)
+        files = self._files()
+        self.host.stop()
+        self._write(files)
+        await self._net.close()
 
     def _files(self) -> dict[Path, bytes]:
-        anchors = "\n".join(address.url for address in self.host.anchors())
         return {
             self._datadir.peers: self._book.encode(),
             self._datadir.bans: self._bans.encode(),
-            self._datadir.anchors: seal(_ANCHORS, _VERSION, anchors.encode()),
+            self._datadir.anchors: encode_anchors(self.host.anchors()),
         }
 
     def _write(self, files: dict[Path, bytes]) -> None:
@@ -273,8 +272,3 @@ class Peering:
     def ping(self) -> None:
         """Ping every peer now."""
         self.host.ping()
-
-
-def _decode_anchors(data: bytes) -> tuple[PeerAddress, ...]:
-    text = unseal(_ANCHORS, _VERSION, data).decode()
-    return tuple(map(PeerAddress.parse, text.split("\n"))) if text else ()

@@ -143,7 +143,9 @@ class HeaderSync:
     def tick(self) -> None:
         """Replace those who do not answer; ask again what was too early; ask others what they have."""
         now = self._now()
-        for state in list(self._states.values()):
+        for number, state in list(self._states.items()):
+            if self._states.get(number) is not state:
+                continue  # gone: a ban may end several connections
             if state.retry is not None and state.retry <= now:
                 state.retry = None
                 state.want = True

@@ -71,6 +71,7 @@ class FakePeer:
     out: object = None
     open: bool = True
     left: object = None
+    on_offence: object = None
 
     def send(self, message):
         if not self.open:
@@ -82,6 +83,8 @@ class FakePeer:
     def offend(self, offence, detail=""):
         if self.open:
             self.offences.append(offence)
+            if self.on_offence:
+                self.on_offence()
 
     def leave(self, reason, text=""):
         self.left = reason

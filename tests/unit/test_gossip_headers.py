@@ -7,12 +7,16 @@ import pytest
 from chaingen.builder import solve
 from chaingen.specs import story_spec
 from gossip_sync_world import ChainBuilder, Node, Offence, Time
+from pydantic import ValidationError
 
 from ioex_chain.gossip.presync import HeaderRun, OtherChain, Redo, Unlinked, locator, threshold
 from ioex_chain.p2p import chain_messages as m
 from ioex_chain.pow import errors
 from ioex_chain.pow.difficulty import next_bits, work_of
+from ioex_chain.pow.genesis import identity_of
 from ioex_chain.pow.header import Header
+from ioex_chain.spec.document import NetworkDocument
+from ioex_chain.spec.load import read_shipped, to_spec
 
 EASY = 0x207FFFFF
 WORK = work_of(EASY)
@@ -249,6 +253,15 @@ def test_a_peer_that_owes_headers_is_replaced(time):
     assert kept(node) == 2_001
 
 
+def test_a_ban_that_ends_several_connections_at_once_does_no_harm(time):
+    builder, node, _ = far_world(time)
+    builder.clock.time = builder.genesis.header.time  # near the tip: everybody is asked
+    one, other = node.peer(), node.peer()
+    one.on_offence = lambda: (node.down(one), node.down(other))
+    node.pass_time(22)
+    assert (one.offences, other.offences) == ([Offence.STALLING], [])
+
+
 def test_when_the_peer_that_gives_headers_vanishes_the_next_goes_on(time):
     _, node, headers = far_world(time)
     one, other = node.peer(), node.peer()
@@ -353,7 +366,9 @@ def test_an_honest_side_branch_is_followed_to_its_end(time):
     builder = ChainBuilder(story_spec())
     node = Node(builder, time)
     peer, other = node.peer(), node.peer()
-    tell(node, peer, chain_of(builder, 1_000))
+    main = chain_of(builder, 2_400)
+    tell(node, peer, main[:2_000], more=True)
+    tell(node, peer, main[2_000:])
     branch = chain_of(builder, 2_500, note=9)
     tell(node, other, branch[:2_000], more=True)
     assert other.take(m.GetHeaders)[-1].locator[0] == branch[1_999].hash
@@ -371,8 +386,21 @@ def test_a_lost_announcement_is_made_good_by_asking_now_and_then(time):
     assert len(peer.take(m.GetHeaders)) == 1
 
 
-def test_minimum_work_is_outside_the_networks_identity():
-    from ioex_chain.pow.genesis import identity_of
+# --- the network's advice --------------------------------------------------------------------------------
 
+
+def test_minimum_work_is_outside_the_networks_identity():
     spec = story_spec()
     assert identity_of(replace(spec, pow=replace(spec.pow, minimum_work=7))) == identity_of(spec)
+
+
+def test_minimum_work_and_seeds_come_from_the_file():
+    raw = read_shipped("devnet").model_dump()
+    assert to_spec(NetworkDocument.model_validate(raw), "f").pow.minimum_work == 0
+    seed = f"ioex://{'ab' * 32}@[::1]:20338"
+    raw["pow"].update(minimum_work="0x1ff", seeds=[seed])
+    spec = to_spec(NetworkDocument.model_validate(raw), "f")
+    assert (spec.pow.minimum_work, spec.pow.seeds) == (511, (seed,))
+    for wrong in ({"minimum_work": "511"}, {"seeds": ["ioex://ab@host:1"]}, {"seeds": [seed + "/x y"]}):
+        with pytest.raises(ValidationError):
+            NetworkDocument.model_validate({**raw, "pow": {**raw["pow"], **wrong}})

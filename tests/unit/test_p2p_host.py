@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from p2p_hosts import NETWORK, App, Node, World
+from p2p_hosts import NETWORK, App, MemoryLink, Node, World
 
 from ioex_chain.p2p import chain_messages as m
 from ioex_chain.p2p.connection import FULL_RELAY, INBOUND, MANUAL
@@ -185,9 +185,12 @@ def test_of_two_simultaneous_dials_both_ends_keep_that_of_the_lower_id(
     assert two.peer.outbound != one.peer.outbound
 
 
-def test_a_peer_that_lost_the_connection_replaces_the_dead_one(pair: tuple[Node, Node]) -> None:
-    one, two = pair
-    one.world.run(25)
+@pytest.mark.parametrize("names", [("one", "two"), ("two", "one")])
+def test_a_peer_that_lost_the_connection_replaces_the_dead_one(world: World, names: tuple[str, str]) -> None:
+    one = Node(world, names[0], "11.1.0.1", max_outbound=0)
+    two = Node(world, names[1], "12.1.0.1", max_outbound=0)
+    one.host.add(two.address)
+    world.run(2)
     dead = two.link_to(one)
     number = two.peer.number
     dead.other.closed = True  # its end vanished, this end has heard nothing
@@ -302,9 +305,9 @@ def test_a_fresh_address_is_passed_on_to_two_others_once(world: World) -> None:
     assert len(told) == 2
     assert stranger.address in centre.book
     assert not any(PeerAddress(old.id, old.endpoint) in other.book for other in others[1:])
+    world.run(4_000, step=5)
     sent = centre.host.totals().sent_by_type["Addresses"]
     nowhere = AddressRecord(stranger.identity.id, Endpoint("224.0.0.1", 1), world.clock.now())
-    world.run(4_000, step=5)
     others[0].peer.send(Addresses((nowhere,)))
     world.settle()
     assert centre.host.totals().sent_by_type["Addresses"] == sent
@@ -373,13 +376,38 @@ def test_an_error_in_the_chain_costs_the_peer_not_the_node(
 
 def test_a_peer_that_takes_nothing_is_left_after_a_minute(pair: tuple[Node, Node]) -> None:
     one, two = pair
-    two.link_to(one).stalled = True
-    two.peer.send(m.BlockData(bytes(5_000)))
-    two.world.run(25)
+    link = stall(one, two)
+    live(two, link, 50)
     assert not two.app.gone
     assert two.peer.backlog > 5_000
-    two.world.run(40)
+    live(two, link, 20)
     assert two.app.gone
+
+
+def test_a_peer_that_takes_little_is_kept(pair: tuple[Node, Node]) -> None:
+    one, two = pair
+    link = stall(one, two)
+    for _ in range(3):
+        live(two, link, 30)
+        link.backlog -= 1_000
+        two.peer.send(m.BlockData(bytes(5_000)))
+    assert not two.app.gone
+
+
+def stall(one: Node, two: Node) -> MemoryLink:
+    """Have `one` take nothing any more; it lives on as far as `live` says."""
+    del one.world.nodes[one.endpoint]
+    link = two.link_to(one)
+    link.stalled = True
+    two.peer.send(m.BlockData(bytes(5_000)))
+    return link
+
+
+def live(two: Node, link: MemoryLink, seconds: int) -> None:
+    """Let time pass while the stalled end goes on sending pings."""
+    for _ in range(0, seconds, 10):
+        link.handler.link_data((8).to_bytes(4, "little") + b"\x01" + bytes(8))
+        two.world.run(10)
 
 
 def test_a_backlog_above_64_mib_ends_the_connection(pair: tuple[Node, Node]) -> None:

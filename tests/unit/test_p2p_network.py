@@ -156,6 +156,29 @@ async def test_a_goodbye_arrives_though_the_other_end_keeps_sending(make: Make) 
     assert near.data == b"goodbye"
 
 
+async def test_a_closing_link_waits_for_the_other_end_but_not_for_ever(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await Server(make("server")).start()
+    for patience in (100.0, 0.1):
+        monkeypatch.setattr(network_module, "CLOSE_SECONDS", patience)
+        # No stream of the library's: those close as soon as the other end does.
+        with socket.create_connection(server.endpoint) as plain:
+            tls = await asyncio.to_thread(client_context().wrap_socket, plain)
+            far = server.arrived[-1]
+            await far.until(lambda one: one.link is not None)
+            far.up.write(b"bye")
+            far.up.close()
+            assert await asyncio.to_thread(tls.recv, 10) == b"bye"
+            assert await asyncio.to_thread(tls.recv, 10) == b""
+            if patience > 1:
+                assert far.down is None
+                tls.close()
+            await far.until(lambda one: one.down is not None)
+            tls.close()
+    monkeypatch.undo()
+
+
 async def test_the_backlog_is_told_and_drains(make: Make) -> None:
     near, far, _ = await linked(make)
     size = 30_000_000
@@ -195,8 +218,16 @@ async def test_a_dial_to_nobody_fails_alone(make: Make) -> None:
     assert near.calls == ["down"]
 
 
-async def test_a_dial_that_is_not_answered_ends_within_the_limit(make: Make) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as mute:
+@pytest.mark.parametrize("callers", [0, 4])
+async def test_a_dial_that_is_not_answered_ends_within_the_limit(make: Make, callers: int) -> None:
+    with socket.socket() as mute, contextlib.ExitStack() as crowd:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen(0)
+        for _ in range(callers):
+            # A full queue makes the system ignore whoever connects.
+            caller = crowd.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(mute.getsockname())
         near = Recorder()
         began = time.monotonic()
         make("client", handshake_seconds=0.2).dial(Endpoint(*mute.getsockname()), near)
@@ -267,8 +298,10 @@ async def test_tls_1_2_is_refused(make: Make) -> None:
 
 async def test_any_tls_1_3_client_gets_no_session_ticket(make: Make) -> None:
     server = await Server(make("server")).start()
-    _, writer = await asyncio.open_connection(*server.endpoint, ssl=client_context())
+    reader, writer = await asyncio.open_connection(*server.endpoint, ssl=client_context())
     await server.arrived[0].until(lambda one: one.link is not None)
+    server.arrived[0].up.write(b"x")
+    assert await reader.readexactly(1) == b"x"
     tls = writer.get_extra_info("ssl_object")
     assert tls.version() == "TLSv1.3"
     assert tls.session is None or not tls.session.has_ticket

@@ -30,8 +30,8 @@ class SyncLimits:
     peer_bytes: int = 16_000_000
     total_bytes: int = 64_000_000
     """In flight from one peer, and from all, by the estimated size of a block."""
-    first_size: int = 100_000
-    """The estimate before the first block has come."""
+    first_size: int = 2_000_000
+    """The estimate before the first block has come: large, so that a chain of full blocks is no flood."""
     answer_time: float = 10.0
     """How long a peer may be silent that owes a block, beside the time for its bytes at `least_rate`."""
     least_rate: float = 200_000.0

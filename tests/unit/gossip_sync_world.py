@@ -123,7 +123,7 @@ class Node:
         self.sync = Sync(
             context,
             self.intake,
-            limits=limits or SyncLimits(),
+            limits=limits or SyncLimits(first_size=1_000),
             fetch_compact=fetch_compact,
             group_commits=group,
         )

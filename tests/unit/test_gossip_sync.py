@@ -7,6 +7,7 @@ from chaingen.harness import open_ledger, state_hash
 from chaingen.specs import story_spec
 from gossip_sync_world import ChainBuilder, FakePeer, Node, Offence, Time, connect, headers_of
 
+from ioex_chain.gossip import downloads
 from ioex_chain.ledger.group_store import GroupStore
 from ioex_chain.ledger.schema import body_key
 from ioex_chain.ledger.store import MemoryStore
@@ -134,7 +135,7 @@ def test_headers_never_run_further_ahead_than_the_bound(builder, time):
     blocks = builder.extend(builder.genesis, 4_600)
     full = Node(builder, time)
     full.give(blocks)
-    new = Node(builder, time, SyncLimits(max_lead=2_500))
+    new = Node(builder, time, SyncLimits(first_size=1_000, max_lead=2_500))
     at_new, at_full = connect(new, full, keep=lambda message: not isinstance(message, m.BlockData))
     assert new.sync.headers.best.height == 2_000
     assert not at_new.offences
@@ -151,7 +152,7 @@ def test_headers_never_run_further_ahead_than_the_bound(builder, time):
 
 def test_the_window_bounds_how_far_bodies_are_asked(builder, time):
     blocks = builder.extend(builder.genesis, 60)
-    node = Node(builder, time, SyncLimits(window=16))
+    node = Node(builder, time, SyncLimits(first_size=1_000, window=16))
     peer = node.peer()
     tell(node, peer, blocks)
     assert asked(peer) == [block.hash for block in blocks[:16]]
@@ -159,6 +160,26 @@ def test_the_window_bounds_how_far_bodies_are_asked(builder, time):
     assert asked(peer) == []
     give(node, peer, blocks[0])
     assert asked(peer) == [block.hash for block in blocks[16:32]]
+
+
+def test_blocks_that_come_faster_than_they_are_checked_are_dropped_and_asked_again(
+    builder, time, monkeypatch
+):
+    blocks = builder.extend(builder.genesis, 12)
+    size = len(blocks[0].encode())
+    monkeypatch.setattr(downloads, "ENOUGH_WAITING", 2 * size)
+    monkeypatch.setattr(downloads, "TOO_MUCH_WAITING", 5 * size)
+    node = Node(builder, time)
+    peer = node.peer()
+    tell(node, peer, blocks)
+    assert len(asked(peer)) == 12
+    for block in blocks:
+        node.receive(peer, m.BlockData(block.encode()))
+        assert node.intake.waiting_bytes <= 5 * size + 10
+    assert asked(peer) == []
+    time.settle()
+    assert asked(peer) == [block.hash for block in blocks[5:]]
+    assert peer.offences == []
 
 
 # --- liars -----------------------------------------------------------------------------------------------
@@ -293,7 +314,7 @@ def test_a_silent_peer_is_scored_and_its_blocks_are_asked_of_another(builder, ti
 
 def test_a_peer_that_holds_up_the_window_is_replaced_soon(builder, time):
     blocks = builder.extend(builder.genesis, 40)
-    node = Node(builder, time, SyncLimits(window=16, peer_blocks=8))
+    node = Node(builder, time, SyncLimits(first_size=1_000, window=16, peer_blocks=8))
     slow, fast = node.peer(), node.peer()
     tell(node, slow, blocks)
     tell(node, fast, blocks)

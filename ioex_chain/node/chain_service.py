@@ -198,12 +198,10 @@ class ChainService:
             started_at=self._started_at,
             datadir=str(self._datadir.path),
             network=self.spec.name,
-            is_syncing=self.peers.sync_state().is_syncing,
             warnings=tuple(
                 f"the branch {display(branch.hash)} is better but forks too deep; see acceptdeepreorg"
                 for branch in self.ledger.deep_branches()
             ),
-            peers=len(self.peers.peers()),
         )
 
     def database_size(self) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from ioex_chain.crypto.address import address_to_script
 from ioex_chain.node import log
@@ -10,12 +11,26 @@ from ioex_chain.node.config import ConfigError, NodeConfig
 from ioex_chain.pow.hash_pool import HashPool
 from ioex_chain.pow.miner import Miner
 from ioex_chain.pow.mining_stats import MinerStats
-from ioex_chain.pow.template import TemplateBuilder
-from ioex_chain.pow.work import LocalSource
+from ioex_chain.pow.template import Template, TemplateBuilder
+from ioex_chain.pow.work import LocalSource, Work, WorkUnavailable
 
 logger = log.get(__name__)
 REPORT_SECONDS = 60.0
 TAG = b"/ioex/"
+
+
+class SyncedSource(LocalSource):
+    """Work of a node that is not catching up: what it found meanwhile would be worth nothing."""
+
+    def __init__(self, service: ChainService, build: Callable[[], Template], payout_script: bytes) -> None:
+        super().__init__(service, build, payout_script, TAG)
+        self._service = service
+
+    async def get_template(self, longpoll: str | None) -> Work:
+        """Give work; see WorkSource. Raises WorkUnavailable while the node synchronises."""
+        if self._service.peers.sync_state().is_syncing:
+            raise WorkUnavailable("the node is synchronising; mining begins when it is done")
+        return await super().get_template(longpoll)
 
 
 class LocalMiner:
@@ -30,7 +45,7 @@ class LocalMiner:
         spec = service.spec
         payout = address_to_script(spec.pow.address_prefix, config.mine_to)
         builder = TemplateBuilder(spec, service.ledger, service.mempool, service.clock)
-        source = LocalSource(service, builder.build, payout, TAG)
+        source = SyncedSource(service, builder.build, payout)
         self._service = service
         self._miner = Miner(spec.pow, source, service.clock, hashers=HashPool(config.mine_processes))
 

@@ -46,7 +46,10 @@ class RpcPort:
         """Write the cookie and listen. Raises PortTaken, CookieError, InvalidAddress."""
         config, spec = self._config, self._service.spec
         payout = address_to_script(spec.pow.address_prefix, config.mine_to) if config.mine_to else None
-        port = pow_port(self._service, payout_script=payout)
+        stratum = self._stratum
+        port = pow_port(
+            self._service, payout_script=payout, stratum=lambda: stratum.view if stratum else None
+        )
         dispatcher = Dispatcher(
             port.table,
             errors=port.errors,

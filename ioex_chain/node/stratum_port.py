@@ -11,6 +11,7 @@ from ioex_chain.pow.stratum_limits import StratumSettings
 from ioex_chain.pow.stratum_server import StratumServer
 from ioex_chain.pow.stratum_session import SessionRules
 from ioex_chain.pow.stratum_stats import StratumStats
+from ioex_chain.pow.stratum_view import StratumView
 from ioex_chain.pow.template import TemplateBuilder
 from ioex_chain.pow.vardiff import VardiffRules
 
@@ -50,6 +51,11 @@ class StratumPort:
     def stats(self) -> StratumStats:
         """What miners have done so far."""
         return self._server.stats
+
+    @property
+    def view(self) -> StratumView:
+        """The server, as RPC shows it."""
+        return self._server
 
     async def start(self) -> None:
         """Listen and hand out work. Raises StratumPortTaken."""

@@ -31,9 +31,7 @@ class NodeState:
     """Unix time."""
     datadir: str
     network: str
-    is_syncing: bool
     warnings: tuple[str, ...]
-    peers: int
 
 
 class PowBackend(Protocol):

@@ -208,9 +208,7 @@ class FakeBackend:
             started_at=self.started_at,
             datadir="/home/u/.ioex",
             network="devnet",
-            is_syncing=self.peers.syncing,
             warnings=("careful",),
-            peers=len(self.peers.connected),
         )
 
     def database_size(self) -> int:

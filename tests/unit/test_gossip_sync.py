@@ -182,6 +182,20 @@ def test_blocks_that_come_faster_than_they_are_checked_are_dropped_and_asked_aga
     assert peer.offences == []
 
 
+def test_blocks_that_were_rolled_back_come_again(builder, time):
+    blocks = builder.extend(builder.genesis, 10)
+    node = Node(builder, time)
+    peer = node.peer()
+    tell(node, peer, blocks)
+    give(node, peer, *blocks)
+    asked(peer)
+    node.ledger.rollback(3)
+    time.settle()
+    assert asked(peer) == [block.hash for block in blocks[7:]]
+    give(node, peer, *blocks[7:])
+    assert node.ledger.head.hash == blocks[-1].hash
+
+
 # --- liars -----------------------------------------------------------------------------------------------
 
 

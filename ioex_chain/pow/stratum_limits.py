@@ -19,9 +19,10 @@ class StratumSettings:
     connects_per_second: float = 10.0
     connect_burst: float = 256.0
     """New connections of one IP address; this machine's own are not counted."""
-    messages_per_second: float = 200.0
-    message_burst: float = 1000.0
-    """Of one connection; one that sends more is read from more slowly."""
+    messages_per_second: float = 10_000.0
+    message_burst: float = 20_000.0
+    """Of one connection; one that sends more is read from more slowly. Where every hash is a share (devnet)
+    a stock miner sends thousands, nearly all of them stale: they must pass before the next good one can."""
     write_buffer: int = 256 * 1024
     """Bytes that may wait for a miner that does not read, before it is dropped."""
     refresh: float = 30.0

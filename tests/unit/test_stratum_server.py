@@ -146,7 +146,8 @@ async def test_nothing_is_built_again_when_only_time_went_on(node):
         assert (later.branch, later.time, later.clean) == (first.branch, first.time + 20, False)
         assert len(built) == 1
         assert await miner.submit(later, 0, miner.solve(later, 0))
-        assert len(node.submitted[0].transactions) == 2
+        coinbase, _ = node.submitted[0].transactions
+        assert coinbase.outputs[1].value == 4 * COIN + 5_000
 
 
 async def test_siblings_of_a_block_are_not_given_to_the_node(node):

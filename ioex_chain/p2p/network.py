@@ -113,7 +113,11 @@ class TlsLink(asyncio.Protocol):
         """Encrypt and send."""
         if self._closing or not data or self._transport is None:
             return
-        self._tls.write(data)
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:  # the other end broke the protocol in the piece that is being read
+            self._abort(f"TLS: {error.reason or error}")
+            return
         self._flush()
 
     def close(self) -> None:

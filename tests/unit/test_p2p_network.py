@@ -236,6 +236,36 @@ async def test_a_dial_that_is_not_answered_ends_within_the_limit(make: Make, cal
         assert time.monotonic() - began < 10
 
 
+async def test_a_broken_record_after_a_sound_one_ends_the_link_quietly(make: Make) -> None:
+    class Echo(Recorder):
+        def link_data(self, data: bytes) -> None:
+            super().link_data(data)
+            self.up.write(data)
+
+    unhandled: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+    far = Echo()
+    endpoint = await make("server").listen("127.0.0.1", 0, lambda _: far)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = client_context().wrap_bio(incoming, outgoing)
+    reader, writer = await asyncio.open_connection(*endpoint)
+    while True:
+        try:
+            tls.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            writer.write(outgoing.read())
+            incoming.write(await reader.read(65_536))
+    tls.write(b"sound")
+    writer.write(outgoing.read() + b"\x17\x03\x03\x00\x20" + bytes(32))
+    await far.until(lambda one: one.down is not None)
+    assert far.data == b"sound"
+    assert far.down is not None
+    assert far.down.startswith("TLS")
+    assert not unhandled
+    writer.close()
+
+
 @pytest.mark.parametrize(
     "sent", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x40\x00", bytes(4_096)]
 )

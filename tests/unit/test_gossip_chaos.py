@@ -97,7 +97,7 @@ def test_chaos(seed):
     for _ in range(60):
         chaos.act()
     honest = world.connect()
-    world.pass_time(12.0)
+    world.pass_time(40.0)  # three peers may be waited for, one after the other
     assert len(world.blocks.fetcher) <= MAX_FETCHES
     assert len(world.transactions.extra()) <= 2 * MAX_ORPHANS
     assert not world.sync.fetches, "what was given up is Sync's again"

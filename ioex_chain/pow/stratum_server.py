@@ -79,6 +79,8 @@ class StratumServer:
         self._next_extranonce = start & 0xFFFFFFFF
         self._found: asyncio.Queue[FoundBlock] = asyncio.Queue(_MAX_FOUND)
         self._server: asyncio.Server | None = None
+        self._solved = b""
+        """The head on which the last block from here was made."""
         self._full: Template | None = None
         """The newest template with transactions."""
 
@@ -105,10 +107,13 @@ class StratumServer:
 
     async def run(self) -> None:
         """Keep miners in work until cancelled. Raises StoreError when the node's disk failed."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow())
-            group.create_task(self._submit_found())
-            group.create_task(self._watch())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow())
+                group.create_task(self._submit_found())
+                group.create_task(self._watch())
+        except* StoreError as failed:
+            raise failed.exceptions[0] from None
 
     async def stop(self) -> None:
         """End all connections and stop listening."""
@@ -154,8 +159,9 @@ class StratumServer:
             return await self._hand_out(full.at_time(quick.time, quick.max_time))
         self._full = full = await self._node.call(self._build)
         latest = self._book.latest
-        if full.entries or latest is None or latest.template is not quick:
-            await self._hand_out(full)
+        is_first = latest is not None and latest.template is quick
+        if full.entries or not is_first:  # without `urgent` some programs stay a minute with the empty one
+            await self._hand_out(full, urgent=is_first)
         return full
 
     async def _rest(self, parent: BlockHash, began: float) -> None:
@@ -164,13 +170,13 @@ class StratumServer:
         if latest is not None and latest.template.parent_hash == parent and self.now() - began < _LEAST_PAUSE:
             await asyncio.sleep(_LEAST_PAUSE)
 
-    async def _hand_out(self, template: Template) -> Template:
+    async def _hand_out(self, template: Template, *, urgent: bool = False) -> Template:
         work, clean = self._book.add(template)
         self.stats.jobs += 1
         for place, connection in enumerate(self.connections, 1):
             if self._book.latest is not work:
                 break  # a block was found meanwhile
-            connection.write(connection.session.work_changed(clean=clean))
+            connection.write(connection.session.work_changed(clean=clean, urgent=urgent))
             if place % _SLICE == 0:
                 await asyncio.sleep(0)
         return template
@@ -195,8 +201,8 @@ class StratumServer:
     async def _submit_found(self) -> None:
         while True:
             found = await self._found.get()
-            if not self._book.holds(found.work):
-                continue  # another miner's block on this head was taken meanwhile
+            if found.work.template.parent_hash == self._solved:
+                continue  # another block on this head was taken meanwhile
             self.stats.blocks_found += 1
             if not await self._submit(found):
                 self.stats.blocks_refused += 1
@@ -218,6 +224,7 @@ class StratumServer:
         if changed is None:
             logger.info("a miner's block %s at height %s came too late", name, template.height)
             return False
+        self._solved = template.parent_hash
         self._book.retire(template.parent_hash)
         for stats in (self.stats.total, found.session.stats, *found.owners):
             stats.blocks += 1

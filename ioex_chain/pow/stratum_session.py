@@ -245,11 +245,14 @@ class Session:
 
     # --- jobs and shares ---------------------------------------------------------------------------------
 
-    def work_changed(self, *, clean: bool) -> bytes:
-        """Give what to send now that there is new work; `clean` when all earlier work is worth nothing."""
+    def work_changed(self, *, clean: bool, urgent: bool = False) -> bytes:
+        """Give what to send now that there is new work; `clean` when all earlier work is worth nothing.
+
+        `urgent` work is to be begun at once as well, but shares of earlier work are good.
+        """
         if clean:
             self._shares.clear()
-        return self._shares.assign(self.payout_script, clean=clean) if self.workers else b""
+        return self._shares.assign(self.payout_script, clean=clean or urgent) if self.workers else b""
 
     def tick(self) -> bytes:
         """Look at the time, about once a second: give what to send, or set `closing`."""
@@ -289,7 +292,7 @@ class Session:
             one.accept(self._now, taken.difficulty, taken.reached)
         if taken.is_block:
             self._bench.found(FoundBlock(taken.work, self.payout_script, taken.share, self, found))
-        self.vardiff.share()
+        self.vardiff.share(taken.difficulty)
         if self._wants_other_difficulty():
             self._retell()
         return True
@@ -311,8 +314,3 @@ class Session:
         if self.workers:
             self._bench.stats.authorized -= 1
         self.workers.clear()
-
-
-def reconnect_call(host: str, port: int, wait: int) -> bytes:
-    """Ask a miner to come back after `wait` seconds; most heed it for the host that they came to only."""
-    return wire.encode_call("client.reconnect", [host, port, wait])

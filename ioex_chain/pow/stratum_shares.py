@@ -112,7 +112,8 @@ class ShareBook:
         if digest in self._seen:
             raise wire.DuplicateShare("this share was counted already")
         number = int.from_bytes(digest, "little")
-        target = max(sent.target, self._told_target)
+        # Until it takes up the newest job, a miner goes by the difficulty of its own or by the one told last.
+        target = sent.target if number <= sent.target else max(sent.target, self._told_target)
         reached, asked = difficulty_at(number), DIFFICULTY_1 / target
         is_block = number <= sent.work.template.target
         if number > target and not is_block:

@@ -65,7 +65,7 @@ class Vardiff:
         self._floor = rules.minimum
         self.difficulty = max(rules.start, rules.minimum)
         self._since = now
-        self._shares = 0
+        self._shares = 0.0
 
     def suggest(self, difficulty: float, now: float) -> None:
         """Begin again from what the miner asks for; the rules' floor stands."""
@@ -82,9 +82,9 @@ class Vardiff:
         self.difficulty = min(self.difficulty, hardest)
         return self.difficulty
 
-    def share(self) -> None:
-        """Count a share."""
-        self._shares += 1
+    def share(self, difficulty: float) -> None:
+        """Count a share of this difficulty, which may be one that was asked for earlier."""
+        self._shares += difficulty / self.difficulty
 
     def retarget(self, now: float, hardest: float) -> bool:
         """Judge the rate when it is time to; say whether the difficulty changed."""
@@ -104,4 +104,4 @@ class Vardiff:
         return self.difficulty != before
 
     def _restart(self, now: float) -> None:
-        self._since, self._shares = now, 0
+        self._since, self._shares = now, 0.0

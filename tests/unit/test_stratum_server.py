@@ -12,6 +12,7 @@ from chaingen.specs import key
 from e2e.stratum_client import StratumClient
 from unit.stratum_world import TAG, MemoryNode, address_of
 
+from ioex_chain.ledger.errors import StoreError
 from ioex_chain.pow.stratum_limits import ConnectThrottle, StratumSettings, TokenBucket
 from ioex_chain.pow.stratum_server import StratumPortTaken, StratumServer
 from ioex_chain.pow.stratum_session import SessionRules
@@ -118,7 +119,7 @@ async def test_an_empty_template_comes_first_then_the_full_one(node):
         await miner.next_job(2)
         empty, full = miner.jobs[-2:]
         assert (empty.branch, empty.clean) == ([], True)
-        assert (len(full.branch), full.clean) == (1, False)
+        assert (len(full.branch), full.clean) == (1, True)
         assert await miner.submit(empty, 0, miner.solve(empty, 0))
 
 
@@ -269,3 +270,17 @@ def test_connections_of_one_address_are_throttled():
     assert [throttle.allows("a", 1) for _ in range(2)] == [True, False]
     throttle.tidy(100)
     assert throttle._buckets == {}
+
+
+async def test_a_failing_disk_ends_the_server(node):
+    def fail() -> Any:
+        raise StoreError("the disk is full")
+
+    world = node.world
+    server = StratumServer(
+        node, fail, world.spec, StratumSettings(port=0), world.clock, time.monotonic, empty=fail
+    )
+    await server.start()
+    with pytest.raises(StoreError, match="the disk is full"):
+        await server.run()
+    await server.stop()

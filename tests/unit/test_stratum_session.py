@@ -391,6 +391,24 @@ def test_a_slow_miner_gets_easier_work():
     assert miner.last("mining.notify")[8] is False
 
 
+def test_a_flood_raises_the_difficulty_to_what_it_is_worth():
+    world = hard_world(SessionRules(vardiff=VardiffRules(start=1e-9, minimum=1e-9)))
+    miner, nonce = world.join(), 0
+    for _ in range(300):
+        share = solve(miner, start=nonce)
+        nonce = int(share[4], 16) + 1
+        miner.result("mining.submit", *share)
+    assert miner.count("mining.notify") == 1
+    assert 6.4e-8 <= miner.session.vardiff.difficulty <= 1e-6 * 4.1
+    late = solve(miner, start=nonce)
+    world.advance(1)
+    miner.take(miner.session.tick())
+    assert miner.last("mining.set_difficulty") == [miner.session.vardiff.difficulty]
+    assert miner.result("mining.submit", *late) is True  # the earlier job keeps its difficulty
+    assert miner.session.stats.difficulty_sum == pytest.approx(301e-9)
+    assert miner.error("mining.submit", *solve(miner, misses=True))[0] == 23
+
+
 def test_messages_are_not_shown_too_often(world):
     miner = world.join()
     assert b"client.show_message" in miner.session.show_message("you found a block")

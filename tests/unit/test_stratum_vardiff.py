@@ -64,7 +64,7 @@ def mine(vardiff: Vardiff, hash_rate: float, minutes: float, hardest: float = FA
             now, ticks = ticks, ticks + 1.0
         else:
             now += wait
-            vardiff.share()
+            vardiff.share(vardiff.difficulty)
             late += now > end - 300
         vardiff.retarget(now, hardest)
     return late / 5
@@ -80,7 +80,7 @@ def test_a_fast_miner_is_slowed_within_a_few_hundred_shares():
     vardiff, shares, now = Vardiff(VardiffRules(), 0.0), 0, 0.0
     while vardiff.difficulty < 1e14 / HASHES_PER_DIFFICULTY and shares < 1000:
         now += vardiff.difficulty * HASHES_PER_DIFFICULTY / 1e14
-        vardiff.share()
+        vardiff.share(vardiff.difficulty)
         vardiff.retarget(now, FAR)
         shares += 1
     assert shares <= 150
@@ -89,7 +89,7 @@ def test_a_fast_miner_is_slowed_within_a_few_hundred_shares():
 def test_one_change_is_bounded_and_the_floor_holds():
     vardiff = Vardiff(VardiffRules(start=1.0, minimum=0.01), 0.0)
     for _ in range(24):
-        vardiff.share()
+        vardiff.share(vardiff.difficulty)
     assert vardiff.retarget(0.001, FAR)
     assert vardiff.difficulty == 64
     seen = []
@@ -104,7 +104,7 @@ def test_the_network_is_the_ceiling_even_above_the_floor():
     vardiff = Vardiff(VardiffRules(start=0.01, minimum=0.001), 0.0)
     assert vardiff.limit(4.6e-10) == 4.6e-10
     for _ in range(24):
-        vardiff.share()
+        vardiff.share(vardiff.difficulty)
     assert not vardiff.retarget(0.1, 4.6e-10)
     assert vardiff.difficulty == 4.6e-10
 
@@ -112,7 +112,7 @@ def test_the_network_is_the_ceiling_even_above_the_floor():
 def test_a_good_rate_changes_nothing():
     vardiff = Vardiff(VardiffRules(), 0.0)
     for _ in range(15):
-        vardiff.share()
+        vardiff.share(vardiff.difficulty)
     assert not vardiff.retarget(60.0, FAR)
 
 
@@ -126,3 +126,16 @@ def test_wishes_of_the_miner():
     assert vardiff.difficulty == 16
     vardiff.retarget(1000.0, FAR)
     assert vardiff.difficulty == 16
+
+
+def test_shares_of_an_earlier_difficulty_count_for_what_they_are():
+    """Those under way while the difficulty rises must not raise it again."""
+    vardiff = Vardiff(VardiffRules(start=1.0), 0.0)
+    for _ in range(2_000):
+        vardiff.share(1.0)
+        vardiff.retarget(1.0, FAR)
+    assert 64 <= vardiff.difficulty < 5_000
+    vardiff = Vardiff(VardiffRules(start=64.0), 0.0)
+    for _ in range(15 * 64):
+        vardiff.share(1.0)
+    assert not vardiff.retarget(60.0, FAR)

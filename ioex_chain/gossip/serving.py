@@ -120,10 +120,15 @@ class Serving:
 
 
 def make_served(block: Block, nonce: int, wanted: Sequence[int] = ()) -> Served:
-    """Make what is served of a block; of `wanted` as many go along whole as MAX_PREFILL_BYTES allow."""
+    """Make what is served of a block; of `wanted` as many go along whole as MAX_PREFILL_BYTES allow.
+
+    `wanted` rises; a liar's compact block may have had more places than the block has.
+    """
     places = []
     left = MAX_PREFILL_BYTES
     for place in wanted:
+        if place >= len(block.transactions):
+            break
         left -= block.transactions[place].size
         if left < 0:
             break

@@ -3,7 +3,7 @@
 import pytest
 from gossip_world import FakePeer, GossipWorld
 
-from ioex_chain.gossip import compact
+from ioex_chain.gossip import compact, serving
 from ioex_chain.gossip.block_relay import MAX_PUSHERS, PACE
 from ioex_chain.gossip.compact import make_compact
 from ioex_chain.gossip.compact_fetch import DEADLINE, MAX_FETCHES, SPARE_DEADLINE
@@ -551,6 +551,18 @@ def test_old_and_unknown_blocks_are_not_found(world):
     world.settle()
     kinds = (GetCompact.type, GetBlockTransactions.type)
     assert peer.take() == [NotFound(kind, hash_) for hash_ in hashes for kind in kinds]
+
+
+def test_a_block_whose_compact_form_is_too_large_is_only_announced(world, monkeypatch):
+    """A huge coinbase, which always goes whole."""
+    monkeypatch.setattr(serving, "_CAP", 200)
+    peer = world.connect()
+    world.blocks.on_send_compact(peer, SendCompact(True))
+    block = world.pools.mine()
+    world.settle()
+    assert peer.take() == [Announce((block.header.encode(),))]
+    world.blocks.on_get_compact(peer, GetCompact(block.hash))
+    assert peer.take() == [NotFound(GetCompact.type, block.hash)]
 
 
 def test_an_index_that_the_block_has_not_got(world):

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
-from .shapes import SHAPES
+from .shapes import LARGE
 from .world import World
 
 
@@ -14,10 +14,10 @@ def main() -> int:
     began = perf_counter()
     if len(sys.argv) > 3:
         with Path(sys.argv[3]).open("w", encoding="utf-8") as file:
-            world = World(seed, SHAPES[name], log=lambda line: print(line, file=file))
+            world = World(seed, LARGE[name], log=lambda line: print(line, file=file))
             wrong = world.run()
     else:
-        world = World(seed, SHAPES[name])
+        world = World(seed, LARGE[name])
         wrong = world.run()
     print(f"{name}: {world.summary()}")
     print(f"digest {world.scheduler.digest} lines {world.scheduler.lines}")

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from chaingen.harness import unspent
+
 from ioex_chain.ledger.verify import check, state_digest
 from ioex_chain.node.build import CODEC
 from ioex_chain.pow.policy import Policy
@@ -20,6 +22,7 @@ def problems(world: "World", *, deep: bool = True) -> list[str]:
     found = list(world.faults)
     found += _agreement(nodes)
     found += _claims(world, nodes[0])
+    found += _supply(nodes)
     found += _bans(world, nodes)
     found += _bounds(world, nodes)
     if deep:
@@ -60,6 +63,15 @@ def _claims(world: "World", node: "SimNode") -> Iterator[str]:
         if number != 1:
             names = " or ".join(display(tx.txid)[:12] for tx in claim.choices)
             yield f"{names} is confirmed {number} times"
+
+
+def _supply(nodes: Sequence["SimNode"]) -> Iterator[str]:
+    """No more money than genesis and 24 IOEX a block (docs/protocol.md section 1)."""
+    for node in nodes:
+        made = node.spec.pow.miner_reward + node.spec.pow.arbitrator_reward
+        most = node.spec.token.supply + made * node.chain.ledger.head.height
+        if unspent(node.chain.ledger) > most:
+            yield f"{node.name} has more money than there may be"
 
 
 def _bans(world: "World", nodes: Sequence["SimNode"]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from .network import PORT, Conditions, SimNetwork, address_of
 from .scheduler import Scheduler
 
 EPOCH = 1_700_000_000
-HONEST = 30
+HONEST = 20
 ATTACKERS = 500
 
 
@@ -110,7 +110,7 @@ def test_half_of_the_outbound_slots_stay_honest() -> None:
 
     def spam() -> None:
         now = EPOCH + int(town.scheduler.now)
-        for place in lies.sample(places, 15):
+        for place in lies.sample(places, 12):
             attacker, _, app, _ = hostile[place]
             if not app.peers:
                 attacker.try_once(town.address(victim_at))
@@ -120,7 +120,7 @@ def test_half_of_the_outbound_slots_stay_honest() -> None:
 
     town.scheduler.every(5.0, spam)
     for restart in range(4):
-        town.scheduler.run(town.scheduler.now + 40)
+        town.scheduler.run(town.scheduler.now + 25)
         outbound = [peer for peer in host.peers() if peer.outbound]
         sides = Counter(peer.endpoint.host.startswith("66.") for peer in outbound)
         print(f"restart {restart}: {dict(sides)}, {len(book)} known, {len(host.peers())} peers")

@@ -45,7 +45,7 @@ class Shape:
     duration: float = 200.0
     quiet: float = 40.0
     payments: float = 0.2
-    pairs: float = 0.1
+    pairs: float = 0.2
     coins: int = 150
     conditions: Conditions = field(default_factory=Conditions)
     partitions: tuple[tuple[float, float, int], ...] = ()

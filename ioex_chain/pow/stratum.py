@@ -142,7 +142,9 @@ def read_message(line: bytes) -> Request | Response:
         return Response(given, message.get("result"))
     if not isinstance(method, str):
         raise BadRequest("a request names its method")
-    params = message.get("params", [])
+    params = message.get("params")
+    if params is None:
+        params = []
     if not isinstance(params, list):
         raise BadRequest("params is a list")
     return Request(given, method, params)

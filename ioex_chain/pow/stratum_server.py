@@ -138,17 +138,25 @@ class StratumServer:
                 logger.error("no work for miners: %s", error)  # noqa: TRY400 - no trace for users
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
+            if template is None:
+                await asyncio.sleep(1.0)
+                continue
             began = self.now()
             await self._node.wait_for_template_change(
                 template.parent_hash, template.pool_version, self.settings.refresh
             )
             await self._rest(template.parent_hash, began)
 
-    async def _next_template(self) -> Template:
-        """Hand out what is best now; give the full template, by which to wait for a better one."""
+    async def _next_template(self) -> Template | None:
+        """Hand out what is best now; give the full template, by which to wait for a better one.
+
+        None when the chain's time is so far ahead of the clock that no block would be valid yet.
+        """
+        quick = await self._node.call(self._empty or self._build)
+        if quick.time > quick.max_time:
+            return None
         if self._empty is None:
-            return await self._hand_out(await self._node.call(self._build))
-        quick = await self._node.call(self._empty)
+            return await self._hand_out(quick)
         full, latest = self._full, self._book.latest
         if latest is None or latest.template.parent_hash != quick.parent_hash:
             await self._hand_out(quick)

@@ -149,7 +149,7 @@ class ShareBook:
 
     def _check_time(self, time: int, sent: _Sent) -> None:
         first = sent.work.template.min_time
-        last = min(sent.time + MAX_ROLL, max(self._clock.now() + self._max_future, sent.time))
+        last = min(sent.time + MAX_ROLL, self._clock.now() + self._max_future)
         if not first <= time <= last:
             raise wire.BadShareTime(f"the time is {time}, this job takes {first} to {last}")
 

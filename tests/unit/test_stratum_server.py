@@ -171,6 +171,19 @@ async def test_no_work_while_the_node_syncs(node):
         await miner.next_job()
 
 
+async def test_no_work_while_no_block_would_be_valid(node):
+    """Where every hash is a block, a chain's time runs ahead of the clock."""
+    for _ in range(7):
+        node.world.mine()
+    node.world.clock.time -= 1_000
+    async with serving(node) as server, client(server) as miner:
+        await miner.enter()
+        assert miner.jobs == []
+        node.world.clock.time += 1_000
+        job = await miner.next_job()
+        assert await miner.submit(job, 0, miner.solve(job, 0))
+
+
 async def test_extra_nonces_are_unique(node):
     async with serving(node) as server, AsyncExitStack() as stack:
         miners = [await stack.enter_async_context(client(server)) for _ in range(20)]

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ioex_chain.ledger.group_store import GroupStore
 from ioex_chain.ledger.store import LevelStore
 from ioex_chain.ledger.types import HeadChanged
 from ioex_chain.node import log
@@ -64,7 +65,8 @@ async def run(folder: Path, config: NodeConfig, *, quiet: bool) -> None:
     store = LevelStore(folder / "db", create=True, write_buffer=cache // 3, cache=cache // 3)
     verified = VerifiedCache()
     spec = story_spec()
-    ledger = open_ledger(spec, store, clock, workers=workers, verified=verified)
+    kept = GroupStore(store)
+    ledger = open_ledger(spec, kept, clock, workers=workers, verified=verified)
     if not quiet:
         time_blocks(ledger)
     worker = Worker("chain")
@@ -74,7 +76,7 @@ async def run(folder: Path, config: NodeConfig, *, quiet: bool) -> None:
         worker.close()
         if workers is not None:
             workers.shutdown(cancel_futures=True)
-        store.close()
+        kept.close()
 
 
 def main() -> None:

@@ -27,11 +27,12 @@ class Gossip:
     The node calls `head_changed` and `transaction_added` with what its own ledger and pool tell.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, *, group_commits: bool = False) -> None:
+        """With `group_commits` the first download is synced in groups: for a ledger on a GroupStore only."""
         self._chain = context.chain
         self._identity = identity_of(context.chain.spec)
         self.intake = Intake(context)
-        self.sync = Sync(context, self.intake, fetch_compact=self._fetch_compact)
+        self.sync = Sync(context, self.intake, fetch_compact=self._fetch_compact, group_commits=group_commits)
         self.transactions = TransactionRelay(context, self.sync)
         self.blocks = BlockRelay(context, self.intake, self.sync, self.transactions.extra)
         self._parts = (self.sync, self.blocks, self.transactions)

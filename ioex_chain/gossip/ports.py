@@ -1,4 +1,4 @@
-"""What the gossip needs of a running chain: declared here by the consumer, built in `node` and in simulations."""
+"""What the gossip needs of a running chain: declared here by the consumer, built in `node` and simulations."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

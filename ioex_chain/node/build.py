@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ioex_chain.ledger.chain import Ledger
 from ioex_chain.ledger.errors import StoreError
+from ioex_chain.ledger.group_store import GroupStore
 from ioex_chain.ledger.store import LevelStore
 from ioex_chain.ledger.types import Codec, KeyValueStore
 from ioex_chain.node.clock import SystemClock
@@ -102,14 +103,15 @@ def open_chain(config: NodeConfig, clock: Clock | None = None, *, create: bool =
         datadir.identity()
     datadir, spec = prepare_datadir(config, clock)
     datadir.lock()
-    store: LevelStore | None = None
+    kept: GroupStore | None = None
     workers = verify_pool(config.verify_processes)
     try:
         store = open_store(config, datadir, create=True)
+        kept = GroupStore(store)
         verified = VerifiedCache()
         ledger = open_ledger(
             spec,
-            store,
+            kept,
             clock,
             indexes=datadir.identity().indexes,
             archive=config.archive,
@@ -122,6 +124,6 @@ def open_chain(config: NodeConfig, clock: Clock | None = None, *, create: bool =
     finally:
         if workers is not None:
             workers.shutdown(cancel_futures=True)
-        if store is not None:
-            store.close()
+        if kept is not None:
+            kept.close()
         datadir.unlock()

@@ -47,7 +47,7 @@ class Peering:
         self._datadir = datadir
         self._chance = SystemRandom()
         self._asked = tuple(map(PeerAddress.parse, config.peers))
-        self.gossip = Gossip(Context(service, time.monotonic, self._chance))
+        self.gossip = Gossip(Context(service, time.monotonic, self._chance), group_commits=True)
         self._listening: Endpoint | None = None
 
     # --- life ---------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ class Results:
 
     latencies: list[float] = field(default_factory=list)
     refused: dict[int, int] = field(default_factory=dict)
-    clean_at: list[float] = field(default_factory=list)
+    moved_at: list[float] = field(default_factory=list)
 
 
 class Miner(asyncio.Protocol):
@@ -45,6 +45,7 @@ class Miner(asyncio.Protocol):
     def __init__(self, user: str, results: Results) -> None:
         self.user, self.results = user, results
         self.rest, self.line, self.difficulty = b"", b"", 1.0
+        self.previous = b""
         self.job: Job | None = None
         self.extranonce1 = b""
         self.shares = 0
@@ -65,8 +66,10 @@ class Miner(asyncio.Protocol):
         for line in lines:
             if b'"mining.notify"' in line and line.startswith(b'{"id":null'):
                 self.line, self.job = line, None
-                if line.endswith(b"true]}"):
-                    self.results.clean_at.append(now)
+                previous = line.split(b'"', 12)[11]
+                if previous != self.previous:
+                    self.previous = previous
+                    self.results.moved_at.append(now)
             else:
                 self.take(json.loads(line), now)
 
@@ -116,7 +119,7 @@ async def drive(port: int, miners: int, seconds: float, on_head: Callable[[], No
     await asyncio.gather(*(miner.ready for miner in made))
     while not all(miner.line for miner in made):
         await asyncio.sleep(0.05)
-    results.clean_at.clear()
+    results.moved_at.clear()
     began = time.perf_counter()
     mining = asyncio.gather(
         *(_mine(miner, began + PERIOD * place / miners, began + seconds) for place, miner in enumerate(made))
@@ -173,7 +176,7 @@ def measure(miners: int, transactions: int, seconds: float) -> dict[str, float]:
 
 def figures(results: Results, asked: list[float], miners: int) -> dict[str, float]:
     ordered = sorted(results.latencies)
-    told = sorted(results.clean_at)
+    told = sorted(results.moved_at)
     spread = [1000 * (max(told[at * miners : (at + 1) * miners]) - asked[at]) for at in range(len(asked))]
     return {
         "p50": 1000 * ordered[len(ordered) // 2],

@@ -1,7 +1,7 @@
 """A real node on a prepared database: `python -m benchmarks.net_node FOLDER [--network-option ...]`.
 
 FOLDER holds `db` (a chain of `story_spec`) and `facts`. Prints one JSON line when it is up, then one for
-each block that it connected: when that began, when it ended, and when its listeners heard.
+each block that it connected: when that began and ended.
 """
 
 import argparse
@@ -14,7 +14,6 @@ from typing import Any
 
 from ioex_chain.ledger.group_store import GroupStore
 from ioex_chain.ledger.store import LevelStore
-from ioex_chain.ledger.types import HeadChanged
 from ioex_chain.node import log
 from ioex_chain.node.app import Running, serve
 from ioex_chain.node.build import Chain, open_ledger
@@ -48,10 +47,6 @@ def time_blocks(ledger: PowLedger) -> None:
 
 
 def up(running: Running) -> None:
-    def heard(event: HeadChanged[Any, Any]) -> None:
-        say(height=event.head.height, heard=time.time())
-
-    running.service.on_head.append(heard)
     say(rpc=running.rpc_url, p2p=running.p2p_url, height=running.service.ledger.head.height)
 
 

@@ -1,4 +1,4 @@
-"""What the gossip needs of a running chain: declared here by the consumer, built in `node` and simulations."""
+"""What the gossip needs of a running chain: declared here by the consumer, built in `node`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

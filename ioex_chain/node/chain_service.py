@@ -152,7 +152,8 @@ class ChainService:
                 hash=display(head.hash),
             )
         else:
-            logger.info("new head", height=head.height, hash=display(head.hash))
+            tell = logger.debug if self.peers.sync_state().is_syncing else logger.info
+            tell("new head", height=head.height, hash=display(head.hash))
         for branch in self.ledger.deep_branches()[:1]:
             logger.warning(
                 "a better chain forks deeper than this node reorganises by itself; if it is right, run "

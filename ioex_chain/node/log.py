@@ -15,7 +15,12 @@ def configure(level: str, form: str, *, color: bool) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: Any = structlog.dev.ConsoleRenderer(colors=color, pad_event_to=0, pad_level=False)
+    last: Any = structlog.dev.ConsoleRenderer(
+        colors=color,
+        pad_event_to=0,
+        pad_level=False,
+        exception_formatter=structlog.dev.plain_traceback,  # the other shows variables: secrets
+    )
     extra: list[Any] = []
     if form == "json":
         last = structlog.processors.JSONRenderer()

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ioex_chain.gossip.bounded import RollingSet
-from ioex_chain.gossip.requests import DEADLINE, RequestTracker
+from ioex_chain.gossip.requests import DEADLINE, RETRY, RequestTracker
 
 PEERS, IDS = 4, 6
 _peers = st.integers(0, PEERS - 1)
@@ -71,6 +71,33 @@ def test_books(acts):
         tracker.take(now, lambda _: True)
         books_are_right(tracker)
     assert len(tracker) == tracker._total == len(tracker._agenda) == 0
+
+
+def everybody(_number: int) -> bool:
+    return True
+
+
+def test_outbound_announcers_come_first():
+    tracker = RequestTracker()
+    for peer, outbound in ((1, False), (2, True), (3, True)):
+        tracker.peer_up(peer, outbound)
+    id_ = bytes(32)
+    for peer in (3, 1, 2):
+        tracker.announced(peer, id_, 0.0)
+    assert tracker.take(0.0, everybody) == {3: [id_]}
+    assert tracker.take(RETRY, everybody) == {2: [id_]}
+    assert tracker.take(2 * RETRY, everybody) == {1: [id_]}
+
+
+def test_a_lone_announcer_has_until_the_deadline():
+    tracker = RequestTracker()
+    tracker.peer_up(1, outbound=True)
+    tracker.announced(1, bytes(32), 0.0)
+    tracker.take(0.0, everybody)
+    tracker.take(DEADLINE - 0.1, everybody)
+    assert tracker.in_flight(1) == 1
+    tracker.take(DEADLINE, everybody)
+    assert tracker.in_flight(1) == len(tracker) == 0
 
 
 def test_rolling_set():

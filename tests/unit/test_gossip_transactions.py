@@ -615,6 +615,7 @@ def test_ours_are_announced_again_and_others_not(world):
     again = announced_to(peer)
     assert set(again) == {ours.wtxid}
     assert 8 < len(again) < 40, "about once every mean"
+    assert list(world.transactions._ours) == [ours.wtxid], "what a block took is forgotten"
 
 
 # --- what we give --------------------------------------------------------------------------------------

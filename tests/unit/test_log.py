@@ -7,7 +7,7 @@ import pytest
 
 from ioex_chain.node import log
 
-SECRET = "hunter2"  # noqa: S105
+SECRET = "hunter2"
 
 
 @pytest.fixture(autouse=True)

@@ -126,6 +126,7 @@ def test_a_transaction_that_the_chain_refuses_is_expelled(world):
     entry.tx = bad.with_witnesses(
         [(b"\x00", b"\x01")]
     )  # a fault in memory: what the pool must not make of it
+    world.pool._graph._by_wtxid[entry.wtxid] = entry
     template = world.builder.build()
     assert template.transactions == (good,)
     assert list(world.pool) == [world.pool.get(good.txid)]

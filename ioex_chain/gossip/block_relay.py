@@ -58,6 +58,7 @@ class BlockRelay:
         extra: Callable[[], Sequence[Transaction]] | None = None,
     ) -> None:
         """`extra` gives transactions beside the pool's that may be in a block: orphans, refused ones."""
+        self._context = context
         self._chain = context.chain
         self._ledger = context.chain.ledger
         self._sync = sync
@@ -134,6 +135,7 @@ class BlockRelay:
 
         The last outbound one is kept: inbound peers are cheap for an attacker (as Bitcoin Core does).
         """
+        self._context.gave_block(peer.number)
         others = [other for other in self._pushers if other.number != peer.number]
         known = len(others) < len(self._pushers)
         if not known and len(others) >= MAX_PUSHERS:

@@ -55,6 +55,7 @@ class Incoming:
 
     def __init__(self, context: Context, is_syncing: Callable[[], bool]) -> None:
         self._pool = context.chain.mempool
+        self._gave = context.gave_transaction
         self._now = context.now
         self._is_syncing = is_syncing
         self._sources: dict[int, _Source] = {}
@@ -267,6 +268,8 @@ class Incoming:
 
     def _done(self, result: Result) -> None:
         error, tx, number = result.error, result.tx, result.arrival.peer
+        if error is None:
+            self._gave(number)
         if error is None or isinstance(error, policy.AlreadyInPool):
             return
         if isinstance(error, policy.MissingInputs) and tx is not None:

@@ -53,6 +53,10 @@ class Chance(Protocol):
         ...
 
 
+def _ignore(number: int) -> None:
+    del number
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What every part of the gossip is given."""
@@ -61,3 +65,7 @@ class Context:
     now: Callable[[], float]
     """Monotonic seconds."""
     chance: Chance
+    gave_block: Callable[[int], None] = _ignore
+    """Hears the number of a connection that gave a new head: worth keeping when one has to go."""
+    gave_transaction: Callable[[int], None] = _ignore
+    """Hears the number of a connection that gave a transaction which the pool took."""

@@ -47,8 +47,17 @@ class Peering:
         self._datadir = datadir
         self._chance = SystemRandom()
         self._asked = tuple(map(PeerAddress.parse, config.peers))
-        self.gossip = Gossip(Context(service, time.monotonic, self._chance), group_commits=True)
+        self.gossip = Gossip(self._context(), group_commits=True)
         self._listening: Endpoint | None = None
+
+    def _context(self) -> Context:
+        return Context(
+            self._service,
+            time.monotonic,
+            self._chance,
+            gave_block=lambda number: self.host.gave_block(number),
+            gave_transaction=lambda number: self.host.gave_transaction(number),
+        )
 
     # --- life ---------------------------------------------------------------------------------------------
 

@@ -130,7 +130,15 @@ class GossipWorld:
         self.chain = FakeChain(self.pools)
         self.time = 1000.0
         self.sync = FakeSync()
-        self.context = Context(self.chain, lambda: self.time, Random(seed))
+        self.gave_blocks: list[int] = []
+        self.gave_transactions: list[int] = []
+        self.context = Context(
+            self.chain,
+            lambda: self.time,
+            Random(seed),
+            self.gave_blocks.append,
+            self.gave_transactions.append,
+        )
         self.intake = Intake(self.context)
         self.blocks = BlockRelay(self.context, self.intake, self.sync)
         self.transactions = TransactionRelay(self.context, self.sync)

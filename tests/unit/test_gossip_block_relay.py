@@ -78,6 +78,7 @@ def test_full_hit(world):
     assert peer.offences == []
     assert world.sync.failed == []
     assert world.sync.fetches == {}
+    assert world.gave_blocks == [peer.number]
 
 
 def test_some_missing(world):

@@ -83,6 +83,7 @@ def test_announced_asked_taken_and_announced_on(world):
     tx = world.pools.pay()
     relay(world, giver, tx)
     assert has(world, tx)
+    assert world.gave_transactions == [giver.number]
     world.pass_time(SOON)
     assert announced_to(other) == announced_to(inbound) == [tx.wtxid]
     assert announced_to(giver) == []

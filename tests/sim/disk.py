@@ -13,7 +13,6 @@ class SimDisk:
         self.rows: KeyValueStore = MemoryStore() if rows is None else rows
         self.files: dict[str, bytes] = {}
         """Files are replaced whole and synced (`datadir.write_atomically`)."""
-        self.lost_writes = 0
         self._unsynced: list[dict[bytes, bytes | None]] = []
 
     def write(self, changes: Mapping[bytes, bytes | None], sync: bool) -> None:
@@ -26,7 +25,6 @@ class SimDisk:
 
     def cut_power(self) -> None:
         """Take back what was not synced, newest first."""
-        self.lost_writes += len(self._unsynced)
         while self._unsynced:
             self.rows.write(self._unsynced.pop(), sync=False)
 

@@ -5,6 +5,8 @@ from hashlib import sha256
 
 from ioex_chain.gossip.hub import Gossip
 from ioex_chain.gossip.ports import Context
+from ioex_chain.ledger import schema
+from ioex_chain.ledger.group_store import GroupStore
 from ioex_chain.ledger.store import MemoryStore
 from ioex_chain.node.build import open_ledger
 from ioex_chain.p2p.addrbook import AddressBook
@@ -59,6 +61,8 @@ class SimNode:
         self.reorganisations = 0
         self.deepest = 0
         """Most blocks that one reorganisation took back."""
+        self.lost: list[int] = []
+        """Blocks that each crash took, because they were not synced yet."""
         self.chain: SimChain
         self.gossip: Gossip
         self.host: Host
@@ -92,13 +96,13 @@ class SimNode:
             self.scheduler,
             self.name,
             self.spec,
-            self._store,
+            GroupStore(self._store),
             self.clock,
             self.scheduler.stream(f"{stream} worker"),
         )
         self.chain.on_fault = self.on_fault
         chance = self.scheduler.stream(stream)
-        self.gossip = Gossip(Context(self.chain, lambda: self.scheduler.now, chance))
+        self.gossip = Gossip(Context(self.chain, lambda: self.scheduler.now, chance), group_commits=True)
         self.chain.on_head += [self._count, self.gossip.head_changed]
         self.chain.on_transaction.append(self.gossip.transaction_added)
         self.liar = self.disguise(self.gossip, self.chain) if self.disguise else None
@@ -110,7 +114,8 @@ class SimNode:
 
     def crash(self) -> None:
         """Lose power."""
-        self.scheduler.note(self.name, f"crashes at {self.chain.ledger.head.height}")
+        height = self.chain.ledger.head.height
+        self.scheduler.note(self.name, f"crashes at {height}")
         self.is_up = False
         for stop in self._timers:
             stop()
@@ -122,6 +127,13 @@ class SimNode:
         self._store.close()
         self.machine.power_off()
         self.disk.cut_power()
+        self.lost.append(max(0, height - self._kept_height()))
+
+    def _kept_height(self) -> int:
+        """Give the height of the head on the disk."""
+        head = self.disk.rows.get(schema.META_HEAD)
+        assert head is not None
+        return schema.decode_height(schema.HEIGHT, self.disk.rows.get(schema.height_key(head)) or b"")
 
     def move(self, machine: Machine) -> None:
         """Take another address and another key, while it is down."""

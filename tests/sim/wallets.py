@@ -69,6 +69,11 @@ class Wallets:
         later = self._chance.choice((0.0, 0.0, 0.05, 1.0, 5.0))
         self._scheduler.after(later, lambda: self._send(pair.other))
 
+    def unconfirmed(self) -> bool:
+        """Whether there are payments that are in no block of the first node's chain."""
+        tip = Tip.of(self._chains()[0].ledger)
+        return not all(any(is_confirmed(tx, tip) for tx in claim.choices) for _, claim in self._watched)
+
     def repeat(self) -> None:
         """Send again what is in no block; of two, either."""
         for chain in self._chains()[:1]:

@@ -25,6 +25,8 @@ from .scheduler import Scheduler
 from .wallets import Wallets
 
 _SEEDS = 3
+_LONGEST_WAIT = 24
+"""Times of 5 seconds that mining goes on until every payment is in a block."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Shape:
     clock_offset: float = 2.0
     clock_steps: float | None = None
     """Mean time between steps of some node's clock by up to two minutes."""
+    late: tuple[int, float] = (0, 0.0)
+    """How many of the honest nodes (the last ones) start later, and when."""
     tick: float = 0.5
     outbound: int = 4
     """Nodes that each one dials: few, so that news travel over several hops."""
@@ -167,8 +171,10 @@ class World:
 
     def _schedule(self) -> None:
         shape, scheduler = self.shape, self.scheduler
-        for node in [*self.honest, *self.liars]:
-            scheduler.after(self._chance.uniform(0.0, 3.0), node.start)
+        late, when = shape.late
+        for number, node in enumerate([*self.honest, *self.liars]):
+            is_late = shape.nodes - late <= number < shape.nodes
+            scheduler.after(self._chance.uniform(0.0, 3.0) + is_late * when, node.start)
         begin = self.spec.pow.coinbase_maturity * self.spec.pow.spacing
         scheduler.at(begin, self._open_wallets)
         for start, end, nth in shape.partitions:
@@ -238,6 +244,10 @@ class World:
         self.wallets.is_on = False
         self.network.heal()
         self.scheduler.run(shape.duration + shape.quiet)
+        for _ in range(_LONGEST_WAIT):
+            if not self.wallets.unconfirmed():
+                break
+            self.scheduler.run(self.scheduler.now + 5.0)
         for miner in self.miners:
             miner.is_on = False
         self.settle()
@@ -262,6 +272,7 @@ class World:
             f"seed {self.scheduler.seed}: heads {','.join(heads)}, "
             f"{sum(miner.found for miner in self.miners)} mined, "
             f"{sum(node.reorganisations for node in self.honest)} reorganisations, {self.crashes} crashes, "
+            f"{sum(sum(node.lost) for node in self.honest)} blocks lost, "
             f"{len(self.wallets.pairs)} pairs, {sum(node.lies for node in self.liars)} lies, "
             f"{sum(len(node.bans.entries()) for node in self.honest if node.is_up)} bans, "
             f"{self.network.broken} links broken, {self.network.bytes_carried >> 10} KiB, "

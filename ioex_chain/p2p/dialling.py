@@ -137,7 +137,7 @@ class Dialler:
         holder = self._book.to_test()
         if holder is not None and fits(holder):
             return holder
-        return self._book.choose(new_only=True, accept=fits)
+        return self._book.choose(new_only=True, accept=fits) or self._book.choose(accept=fits)
 
     def _feeler_wait(self) -> float:
         return FEELER_SECONDS * (0.5 + self._chance.random())

@@ -43,6 +43,8 @@ __all__ = ["Host", "HostSettings", "NodeKey", "Totals"]
 logger = logging.getLogger(__name__)
 TWIN_SECONDS = 20.0
 """Two connections of one peer within this time are simultaneous dials; later, the older one is dead."""
+FEELER_STAYS_SECONDS = 60.0
+"""How long a feeler stays with a node that has another head: it may know more than our peers do."""
 ANCHORS = 2
 MAX_UNFINISHED = 64
 """Arriving links whose handshake is not over, at a time; one more ends the oldest."""
@@ -150,6 +152,8 @@ class Host:
         with self._outbox:
             for connection in list(self._connections.values()):
                 connection.tick()
+                if connection.kind == FEELER and connection.up:
+                    self._end_feeler(connection)
             if self.active:
                 for kind, address in self._dialler.next(self._connections.values(), self._is_allowed):
                     self._dial(kind, address)
@@ -288,7 +292,7 @@ class Host:
         """Take a connection, unless it is a feeler, a twin or one too many."""
         if connection.target is not None:
             self._book.succeeded(connection.target, connection.hello.services)
-        if connection.kind == FEELER:
+        if connection.kind == FEELER and connection.hello.head == self._app.status().head:
             connection.leave(LeaveReason.FEELER)
             return
         twin = self._by_id.get(connection.id)
@@ -345,6 +349,15 @@ class Host:
         self._safely(None, lambda: self._app.peer_down(connection))
 
     # ---
+
+    def _end_feeler(self, connection: Connection) -> None:
+        """Leave a feeler that had another head than we, once both had time to tell what they know.
+
+        Without this two halves of a healed network that took all their outbound slots on their own side would
+        never hear of each other again.
+        """
+        if self._now() - connection.established_at >= FEELER_STAYS_SECONDS:
+            connection.leave(LeaveReason.FEELER)
 
     def _connection(self, kind: str, endpoint: Endpoint, target: PeerAddress | None) -> Connection:
         self._made += 1

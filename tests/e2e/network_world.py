@@ -42,19 +42,23 @@ class Network:
         self.nodes: dict[str, NodeProcess] = {}
 
     def __enter__(self) -> Self:
-        self._stack = ExitStack()
-        self.wires = self._stack.enter_context(Wires())
-        for name in self.names:
-            folder = self.base / name
-            folder.mkdir(parents=True, exist_ok=True)
-            self.nodes[name] = NodeProcess(folder)
-            self.start(name)
+        with ExitStack() as stack:
+            self.wires = stack.enter_context(Wires())
+            stack.callback(self._end_all)
+            for name in self.names:
+                folder = self.base / name
+                folder.mkdir(parents=True, exist_ok=True)
+                self.nodes[name] = NodeProcess(folder)
+                self.start(name)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def _end_all(self) -> None:
         for node in self.nodes.values():
             node.ensure_gone()
-        self._stack.close()
 
     def start(self, name: str) -> NodeProcess:
         """Start a node (again) and have it dial those that it should."""

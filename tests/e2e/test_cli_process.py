@@ -77,7 +77,7 @@ def test_a_folder_and_a_port_belong_to_one_node(node: NodeProcess, new_node: New
             assert (refused.code, refused.err.count("\n")) == (1, 1), refused
         assert node.rpc("getblockcount") == 0, "the first one is not disturbed"
         other = new_node("b")
-        taken = ioex("node", *other.place, "--rpc-port", str(node.port))
+        taken = ioex("node", *other.place, "--rpc-port", str(node.port), "--p2p-port", "0")
         assert taken.code == 1
         assert f"cannot listen on 127.0.0.1:{node.port}" in taken.err
         assert "Traceback" not in taken.err
@@ -130,7 +130,7 @@ def test_colours_only_where_they_are_wanted(plain: bool, tmp_path: Path) -> None
 def test_a_port_of_somebody_else_is_no_node(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
-        done = ioex("node", "--network", "devnet", "--datadir", str(tmp_path), "--rpc-port", port)
+        done = ioex("node", "--network", "devnet", "--datadir", str(tmp_path), "--rpc-port", port, "--no-p2p")
     assert done.code == 1
     assert "change the settings" in done.err
     assert not (tmp_path / "devnet" / ".cookie").exists()

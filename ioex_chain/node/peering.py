@@ -1,6 +1,7 @@
 """The peer-to-peer side of a running node: puts connections, gossip and their files together, and ticks."""
 
 import asyncio
+import ipaddress
 import time
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -14,7 +15,7 @@ from ioex_chain.gossip.ports import Context
 from ioex_chain.ledger.errors import StoreError
 from ioex_chain.node import log
 from ioex_chain.node.chain_service import ChainService
-from ioex_chain.node.config import NodeConfig
+from ioex_chain.node.config import ConfigError, NodeConfig
 from ioex_chain.node.datadir import DataDir, write_atomically
 from ioex_chain.p2p.addrbook import AddressBook
 from ioex_chain.p2p.bans import BanList
@@ -41,12 +42,13 @@ class Peering:
     """Implements `rpc.peer_port.PeerPort`. `start` and `stop` are awaited by the node."""
 
     def __init__(self, config: NodeConfig, service: ChainService, datadir: DataDir) -> None:
-        """Take the settings. Raises InvalidPeerUrl."""
+        """Take the settings. Raises InvalidPeerUrl, ConfigError."""
         self._config = config
         self._service = service
         self._datadir = datadir
         self._chance = SystemRandom()
         self._asked = tuple(map(PeerAddress.parse, config.peers))
+        self._external = tuple(map(_address, config.external_hosts))
         self.gossip = Gossip(self._context(), group_commits=True)
         self._listening: Endpoint | None = None
 
@@ -93,7 +95,7 @@ class Peering:
             peers=self._asked,
             only_peers=config.only_peers,
             seeds=tuple(map(PeerAddress.parse, service.spec.pow.seeds)),
-            external=tuple(Endpoint(normal_host(host), port) for host in config.external_hosts if port),
+            external=tuple(Endpoint(host, port) for host in self._external if port),
             anchors=self._kept(self._datadir.anchors, decode_anchors, ()),
         )
         return Host(
@@ -281,3 +283,12 @@ class Peering:
     def ping(self) -> None:
         """Ping every peer now."""
         self.host.ping()
+
+
+def _address(text: str) -> str:
+    """Give an IP address in its one form. Raises ConfigError."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise ConfigError(f"setting external_hosts: {text!r} is no IP address") from None
+    return normal_host(text)

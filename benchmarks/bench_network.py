@@ -53,7 +53,7 @@ def pooled(node: NetNode, count: int) -> bool:
 
 def along_a_line(world: World, base: Path, count: int, *, known: bool) -> tuple[float, float, float]:
     """Hand the block in at one end; give the seconds until the other end has it, their own verification
-    (all nodes but the first), and the difference: what the network cost.
+    (all nodes but the first; from bytes to committed, so with decoding), and what the network cost.
     """
     with nodes(copies(world, base, count)) as line:
         for near, far in pairwise(line):
@@ -66,16 +66,16 @@ def along_a_line(world: World, base: Path, count: int, *, known: bool) -> tuple[
         assert line[0].rpc("submitblock", world.block.raw.hex()) is None
         spans = [connected(node, height) for node in line]
     total = spans[-1][1] - spans[0][1]
-    verifying = sum(ended - began for began, ended in spans[1:])
+    verifying = sum(ended - began + decoding for began, ended, decoding in spans[1:])
     return total, verifying, total - verifying
 
 
-def connected(node: NetNode, height: int) -> tuple[float, float]:
-    """Read on until the node connected that height; give when that began and ended."""
+def connected(node: NetNode, height: int) -> tuple[float, float, float]:
+    """Read on until the node connected that height; give when that began and ended, and decoding before."""
     while True:
         line = node.line()
         if line.get("height") == height and "began" in line:
-            return line["began"], line["ended"]
+            return line["began"], line["ended"], line["decoding"]
 
 
 def transactions(world: World, base: Path) -> tuple[float, float]:

@@ -339,7 +339,8 @@ class Host:
             self._counts.add(connection.session)
         self._after_dial(connection)
         if not connection.up:
-            logger.debug("connection to %s failed: %s", connection.endpoint, why)
+            level = logging.INFO if connection.kind == MANUAL else logging.DEBUG
+            logger.log(level, "connection to %s failed: %s", connection.endpoint, why)
             return
         connection.up = False
         if self._by_id.get(connection.id) is connection:

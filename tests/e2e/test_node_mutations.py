@@ -20,7 +20,7 @@ from ioex_chain.p2p.types import Endpoint
 from ioex_chain.pow.block import Block
 
 pytestmark = [pytest.mark.e2e, pytest.mark.soak, pytest.mark.timeout(3600)]
-CONNECTIONS = 4_000
+CONNECTIONS = 20_000
 AT_A_TIME = 6
 FRAMES = 30
 """Sent on one connection at most; the node ends it at the first that it cannot read."""
@@ -76,9 +76,9 @@ def test_broken_messages_of_every_type(tmp_path: Path) -> None:
         assert node.process is not None
         process = psutil.Process(node.process.pid)
         before, frames, ended = process.memory_info().rss, 0, 0
-        for start in range(0, CONNECTIONS, 500):
+        for start in range(0, CONNECTIONS, 2_000):
             target = Target(Endpoint("127.0.0.1", node.p2p_port), chain, head, coins)
-            more, closed = asyncio.run(storm(target, range(start, start + 500)))
+            more, closed = asyncio.run(storm(target, range(start, start + 2_000)))
             frames, ended = frames + more, ended + closed
             head = grow(network, chain, head)
         grown = (process.memory_info().rss - before) / MIB

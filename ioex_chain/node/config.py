@@ -14,11 +14,10 @@ from ioex_chain.primitives.errors import IoexError
 
 ENV_PREFIX = "IOEX_"
 CONFIG_FILE = "ioex.toml"
-OTHER_VARIABLES = frozenset(
-    {"IOEX_VECTORS", "IOEX_WALLET_PASSWORD", "IOEX_CONFIG", "IOEX_SOAK", "IOEX_SOAK_MINUTES"}
-)
+OTHER_VARIABLES = frozenset({"IOEX_WALLET_PASSWORD", "IOEX_CONFIG"})
 """Variables with our prefix that are no settings of the node."""
-
+TEST_VARIABLES = ("IOEX_VECTORS", "IOEX_MINERD", "IOEX_SOAK", "IOEX_SIM_", "IOEX_BENCH_")
+"""How those begin that a developer's shell may hold for tests and benchmarks (docs/testing.md)."""
 LISTS = frozenset({"rpc_hosts", "rpc_origins", "peers", "external_hosts"})
 """Settings that a variable gives as one text with commas."""
 Port = Annotated[int, Ge(0), Le(65535)]
@@ -155,6 +154,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for variable, text in environ.items():
         if not variable.startswith(ENV_PREFIX) or variable in OTHER_VARIABLES:
+            continue
+        if variable.startswith(TEST_VARIABLES):
             continue
         name = variable.removeprefix(ENV_PREFIX).lower()
         if name not in NodeConfig.model_fields:

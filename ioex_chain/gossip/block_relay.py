@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ioex_chain.gossip.compact_fetch import BlockIntake, BlockSync, CompactFetcher
 from ioex_chain.gossip.ports import Context
 from ioex_chain.gossip.serving import RECENT_DEPTH, Served, Serving
+from ioex_chain.gossip.turns import Turns
 from ioex_chain.ledger.types import Entry, Status
 from ioex_chain.p2p.chain_messages import (
     MAX_ANNOUNCED_HEADERS,
@@ -63,6 +64,7 @@ class BlockRelay:
         self._ledger = context.chain.ledger
         self._sync = sync
         self._serving = Serving(context)
+        self._turns = Turns(context.now)
         self.fetcher = CompactFetcher(context, intake, sync, self._serving, self.gave_block)
         if extra is not None:
             self.fetcher.extra = extra
@@ -75,6 +77,7 @@ class BlockRelay:
     def peer_up(self, peer: Peer) -> None:
         """Take a new peer."""
         self._states[peer.number] = _State(peer)
+        self._turns.peer_up(peer)
         self.fetcher.peer_up(peer)
 
     def peer_down(self, peer: Peer) -> None:
@@ -82,12 +85,18 @@ class BlockRelay:
         if self._states.pop(peer.number, None) is None:
             return
         self._pushers = [other for other in self._pushers if other.number != peer.number]
+        self._turns.peer_down(peer)
         self.fetcher.peer_down(peer)
 
     def tick(self) -> None:
         """Give up what is overdue; after catching up, tell of the head."""
         self.fetcher.tick()
+        self._turns.tick()
         self._tell_of_head()
+
+    def drained(self, peer: Peer) -> None:
+        """Go on serving a peer."""
+        self._turns.drained(peer)
 
     # --- what peers tell ------------------------------------------------------------------------------------
 
@@ -199,7 +208,7 @@ class BlockRelay:
             compact = served.compact if served else None
             peer.send(compact or NotFound(GetCompact.type, message.hash))
 
-        self._serve(message.hash, answer)
+        self._serve(peer, message.hash, 1, answer)
 
     def on_get_block_transactions(self, peer: Peer, message: GetBlockTransactions) -> None:
         """Give some transactions of a recent block."""
@@ -217,9 +226,19 @@ class BlockRelay:
                 return
             peer.send(BlockTransactions(message.hash, items))
 
-        self._serve(message.hash, answer)
+        self._serve(peer, message.hash, 1 + len(message.indexes), answer)
 
-    def _serve(self, hash_: bytes, answer: Callable[[Served | None], None]) -> None:
+    def _serve(self, peer: Peer, hash_: bytes, items: int, answer: Callable[[Served | None], None]) -> None:
+        def begin(sent: Callable[[], None]) -> None:
+            def give(served: Served | None) -> None:
+                answer(served)
+                sent()
+
+            self._find(hash_, give)
+
+        self._turns.ask(peer, items, begin)
+
+    def _find(self, hash_: bytes, answer: Callable[[Served | None], None]) -> None:
         entry = self._ledger.entry(BlockHash(hash_))
         oldest = self._ledger.head.height - RECENT_DEPTH
         if entry and entry.height > oldest and entry.status & Status.CONNECTED:

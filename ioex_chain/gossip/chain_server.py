@@ -1,10 +1,11 @@
 """Answers to peers who ask for headers and blocks of our chain."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ioex_chain.gossip.ports import Context
+from ioex_chain.gossip.turns import Turns
 from ioex_chain.ledger.types import Entry
 from ioex_chain.p2p.chain_messages import (
     MAX_GET_BLOCKS,
@@ -34,29 +35,34 @@ class _Queue:
 
 
 class ChainServer:
-    """Serves headers at once, and blocks as fast as each peer takes them."""
+    """Serves headers and blocks as fast as each peer takes them."""
 
     def __init__(self, context: Context) -> None:
         self._ledger = context.chain.ledger
         self._queues: dict[int, _Queue] = {}
+        self._turns = Turns(context.now)
         self.blocks_served = 0
 
     def peer_up(self, peer: Peer) -> None:
         """Take a new peer."""
         self._queues[peer.number] = _Queue(peer)
+        self._turns.peer_up(peer)
 
     def peer_down(self, peer: Peer) -> None:
         """Forget what a peer asked for."""
         self._queues.pop(peer.number, None)
+        self._turns.peer_down(peer)
 
     def tick(self) -> None:
         """Go on with those who waited for others."""
+        self._turns.tick()
         for queue in list(self._queues.values()):
             if queue.hashes:
                 self._serve(queue)
 
     def drained(self, peer: Peer) -> None:
         """Go on with a peer that has taken what was sent."""
+        self._turns.drained(peer)
         queue = self._queues.get(peer.number)
         if queue is not None:
             self._serve(queue)
@@ -65,18 +71,28 @@ class ChainServer:
 
     def on_get_headers(self, peer: Peer, message: GetHeaders) -> None:
         """Send the headers of our best chain that follow the first hash of the locator that is on it."""
+
+        def answer(sent: Callable[[], None]) -> None:
+            self._send_headers(peer, message)
+            sent()
+
+        self._turns.ask(peer, len(message.locator), answer)
+
+    def _send_headers(self, peer: Peer, message: GetHeaders) -> None:
         start = self._meeting(message)
         items: list[bytes] = []
         size = 0
+        more = False  # what the worker adds meanwhile is announced: a short answer never promises more
         for entry in self._above(start):
             item = entry.header.encode()
             size += len(item) + 3
             if len(items) == MAX_HEADERS or size > MAX_HEADERS_BYTES:
+                more = True
                 break
             items.append(item)
             if entry.hash == message.stop:
+                more = self._ledger.head.height > entry.height
                 break
-        more = self._ledger.head.height > start.height + len(items)
         peer.send(Headers(tuple(items), more))
 
     def _meeting(self, message: GetHeaders) -> Entry[Header]:

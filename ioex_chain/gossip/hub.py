@@ -100,7 +100,8 @@ class Gossip:
 
     def drained(self, peer: Peer) -> None:
         """Go on with what was held back."""
-        self.sync.drained(peer)
+        for part in self._parts:
+            part.drained(peer)
 
     def tick(self) -> None:
         """Do what is due."""

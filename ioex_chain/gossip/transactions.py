@@ -5,13 +5,14 @@ come in is in `incoming`.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ioex_chain.gossip.incoming import REPLY_BYTES, Incoming
 from ioex_chain.gossip.outbox import Outbox
 from ioex_chain.gossip.ports import Context
+from ioex_chain.gossip.turns import Turns
 from ioex_chain.p2p.chain_messages import (
     AnnounceTransactions,
     FeeFilter,
@@ -68,6 +69,7 @@ class TransactionRelay:
         self._sync = sync
         self._incoming = Incoming(context, lambda: sync.is_syncing)
         self._states: dict[int, _State] = {}
+        self._turns = Turns(context.now)
         self._inbound_at = 0.0
         self._ours: dict[bytes, None] = {}
         self._rebroadcast_at = context.now() + context.chance.expovariate(1 / REBROADCAST_MEAN)
@@ -76,6 +78,7 @@ class TransactionRelay:
 
     def peer_up(self, peer: Peer) -> None:
         """Take a new peer."""
+        self._turns.peer_up(peer)
         if not peer.hello.services & RELAYS_TRANSACTIONS:
             return
         state = self._states[peer.number] = _State(peer, self._next_flush())
@@ -84,18 +87,24 @@ class TransactionRelay:
 
     def peer_down(self, peer: Peer) -> None:
         """Forget a peer."""
+        self._turns.peer_down(peer)
         if self._states.pop(peer.number, None) is not None:
             self._incoming.peer_down(peer)
 
     def tick(self) -> None:
         """Announce, ask and remind, as it is due."""
         self._incoming.tick()
+        self._turns.tick()
         if self._sync.is_syncing:
             return
         self._offer_pool()
         self._flush()
         self._rebroadcast()
         self._watch_rate()
+
+    def drained(self, peer: Peer) -> None:
+        """Go on serving a peer."""
+        self._turns.drained(peer)
 
     def head_changed(self, event: PowHeadChanged) -> None:
         """Follow the chain."""
@@ -126,6 +135,14 @@ class TransactionRelay:
 
     def on_get_transactions(self, peer: Peer, message: GetTransactions) -> None:
         """Give what the peer was told of, and parents, as far as it fits."""
+
+        def answer(sent: Callable[[], None]) -> None:
+            self._give(peer, message)
+            sent()
+
+        self._turns.ask(peer, len(message.ids) + len(message.parents), answer)
+
+    def _give(self, peer: Peer, message: GetTransactions) -> None:
         state = self._states.get(peer.number)
         found: list[MempoolEntry | None] = []
         if state is not None:

@@ -25,6 +25,7 @@ ANSWER_TIME = 20.0
 """Seconds after which a peer that owes headers is replaced."""
 FAR_BEHIND = 24 * 3600
 _MAX_UNCONNECTED = 10
+_MAX_JUDGED = 16
 _FULL_COUNT = 1_000
 _FULL_BYTES = 1_000_000
 _REST = (600.0, 14_400.0)
@@ -55,6 +56,8 @@ class _State:
     quiet_until: float = 0.0
     rest: float = _REST[0]
     unconnected: int = 0
+    judged: int = 0
+    """Announcements that the worker has; each may hold 8 headers with large proofs."""
     next_probe: float = 0.0
 
     @property
@@ -339,11 +342,19 @@ class HeaderSync:
         if self._ledger.entry(headers[0].parent_hash) is None:
             self._unconnected(state)
             return
+        if state.judged >= _MAX_JUDGED:
+            state.want = True
+            return
+        state.judged += 1
         self._chain.run(
             lambda: self._examiner.judge(headers),
             lambda report: self._announced(state, report),
-            lambda error: log.error("announced headers could not be looked at", exc_info=error),
+            lambda error: self._not_judged(state, error),
         )
+
+    def _not_judged(self, state: _State, error: Exception) -> None:
+        log.error("announced headers could not be looked at", exc_info=error)
+        state.judged -= 1
 
     def _unconnected(self, state: _State) -> None:
         """Ask for what is between, once; a peer that never connects is scored."""
@@ -358,6 +369,7 @@ class HeaderSync:
         self.pump()
 
     def _announced(self, state: _State, report: Report) -> None:
+        state.judged -= 1
         if self._states.get(state.peer.number) is not state:
             return
         self._use(state, report)

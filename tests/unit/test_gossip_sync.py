@@ -470,6 +470,21 @@ def test_a_block_ahead_of_our_clock_is_asked_again_when_it_is_valid(builder, tim
     assert peer.offences == []
 
 
+def test_announcements_do_not_pile_up_before_the_worker(builder, time):
+    node, peer = synced(builder, time)
+    headers = [builder.block(builder.genesis).header for _ in range(100)]
+    time.settle()
+    waiting = len(time.queue)
+    for header in headers:
+        node.sync.on_announce(peer, [header])
+    assert len(time.queue) - waiting <= 16
+    peer.sent.clear()
+    time.settle()
+    node.pass_time(1)
+    assert len(peer.take(m.GetHeaders)) == 1, "what was dropped is asked for"
+    assert peer.offences == []
+
+
 # --- serving ---------------------------------------------------------------------------------------------
 
 

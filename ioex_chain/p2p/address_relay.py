@@ -11,6 +11,7 @@ from ioex_chain.p2p.addrtable import Chance
 from ioex_chain.p2p.connection import FULL_RELAY, INBOUND, MANUAL, Connection
 from ioex_chain.p2p.groups import parse_ip
 from ioex_chain.p2p.messages import MAX_ADDRESSES, Addresses, AddressRecord, GetAddresses
+from ioex_chain.p2p.rates import Rate, TokenBucket
 from ioex_chain.p2p.types import Endpoint, PeerAddress, PeerId
 from ioex_chain.primitives.clock import Clock
 
@@ -22,6 +23,8 @@ MAX_UNASKED = 10
 RELAY_TO = 2
 RELAYED_ONCE_SECONDS = 3_600.0
 MAX_REMEMBERED = 10_000
+PACE = Rate(5, 1_000)
+"""Addresses that one peer is passed, whoever tells us: with an answer of 1,000 well below what it allows."""
 
 
 class Book(Protocol):
@@ -56,6 +59,7 @@ class AddressRelay:
         self._book, self._own_id, self._own = book, own_id, own
         self._now, self._clock, self._chance = now, clock, chance
         self._peers: dict[int, Connection] = {}
+        self._paces: dict[int, TokenBucket] = {}
         self._asked: set[int] = set()
         """Connections whose answer has not come."""
         self._answered: set[int] = set()
@@ -69,6 +73,7 @@ class AddressRelay:
     def peer_up(self, peer: Connection) -> None:
         """Ask a peer that we dialled and tell it of us; remember where one that dialled us listens."""
         self._peers[peer.number] = peer
+        self._paces[peer.number] = TokenBucket(PACE, self._now())
         if peer.kind in (FULL_RELAY, MANUAL):
             self._asked.add(peer.number)
             peer.send(GetAddresses())
@@ -80,6 +85,7 @@ class AddressRelay:
     def peer_down(self, peer: Connection) -> None:
         """Forget a peer."""
         self._peers.pop(peer.number, None)
+        self._paces.pop(peer.number, None)
         self._asked.discard(peer.number)
         self._answered.discard(peer.number)
 
@@ -147,4 +153,5 @@ class AddressRelay:
         others = [peer for peer in self._peers.values() if peer is not source and peer.id != record.id]
         for _ in range(min(RELAY_TO, len(others))):
             chosen = others.pop(int(self._chance.random() * len(others)))
-            chosen.send(Addresses((record,)))
+            if self._paces[chosen.number].take(1, self._now()):
+                chosen.send(Addresses((record,)))

@@ -9,7 +9,7 @@ from ioex_chain.p2p import chain_messages as m
 from ioex_chain.p2p.connection import FULL_RELAY, INBOUND, MANUAL
 from ioex_chain.p2p.messages import Addresses, AddressRecord, GetAddresses, LeaveReason, Message
 from ioex_chain.p2p.seam import Offence, Peer
-from ioex_chain.p2p.types import Endpoint, PeerAddress
+from ioex_chain.p2p.types import Endpoint, PeerAddress, PeerId
 
 IDS = ("11.1.0.1", "12.1.0.1", "13.1.0.1", "14.1.0.1", "15.1.0.1", "16.1.0.1")
 
@@ -287,6 +287,31 @@ def test_get_addresses_is_answered_once_and_only_to_who_dialled(pair: tuple[Node
     one.world.settle()
     assert two.host.totals().sent_by_type["Addresses"] == counts["Addresses"]
     assert "Addresses" not in one.host.totals().sent_by_type
+
+
+def test_addresses_that_many_tell_are_passed_on_at_a_pace_that_peers_allow(world: World) -> None:
+    """Else whoever tells a node enough has its peers ban it."""
+    centre = Node(world, "centre", "11.1.0.1", max_outbound=0)
+    others = [Node(world, f"n{at}", host, max_outbound=0, port=0) for at, host in enumerate(IDS[1:4])]
+    for other in others:
+        other.host.add(centre.address)
+    world.run(2)
+    assert len(centre.host.peers()) == 3
+    for number in range(5_000):
+        id_ = PeerId(number.to_bytes(32, "little"))
+        place = Endpoint(f"{20 + number % 100}.{number // 100}.0.1", 1)
+        source = Endpoint(f"{130 + number % 60}.1.0.1", 1)
+        centre.book.learn([AddressRecord(id_, place, world.clock.now())], source)
+        if PeerAddress(id_, place) in centre.book:
+            giver = others[0]
+            for connection in list(centre.host._connections.values()):
+                if connection.id == giver.identity.id:
+                    record = AddressRecord(id_, place, world.clock.now())
+                    centre.host._addresses.on_addresses(connection, Addresses((record,)))
+        world.settle()
+    assert len(centre.book) > 3_500
+    assert all("flood" not in other.host.totals().offences for other in others)
+    assert len(centre.host.peers()) == 3
 
 
 def test_a_fresh_address_is_passed_on_to_two_others_once(world: World) -> None:

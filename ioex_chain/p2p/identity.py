@@ -108,7 +108,7 @@ def read_certificate(der: bytes) -> Certificate:
         raise InvalidCertificate(f"a certificate of {len(der)} bytes, more than {MAX_CERTIFICATE}")
     try:
         key = x509.load_der_x509_certificate(der).public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise InvalidCertificate("the certificate cannot be read") from error
     if not isinstance(key, Ed25519PublicKey):
         raise InvalidCertificate("the certificate's key is not Ed25519")

@@ -128,3 +128,10 @@ def test_nothing_prints_or_copies_the_key() -> None:
     assert SEED.hex() not in repr(identity)
     with pytest.raises(TypeError):
         pickle.dumps(identity)
+
+
+def test_a_certificate_of_an_unknown_version_is_refused() -> None:
+    der = Identity.from_seed(SEED).certificate_der
+    assert der.count(bytes.fromhex("a003020102")) == 1
+    with pytest.raises(InvalidCertificate):
+        read_certificate(der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020109")))

@@ -41,6 +41,8 @@ class Turns:
         self._now = now
         self._lanes: dict[int, _Lane] = {}
         self._rests_until = now()
+        self._is_late = False
+        """Whether somebody waits for our time: then only `tick` says whose turn it is."""
 
     def peer_up(self, peer: Peer) -> None:
         """Take a new peer."""
@@ -62,20 +64,33 @@ class Turns:
             return
         lane.waiting.append((items, answer))
         lane.items += items
-        self._go(lane)
+        self._go_on(lane)
 
     def drained(self, peer: Peer) -> None:
         """Go on with a peer that has taken what was sent."""
         lane = self._lanes.get(peer.number)
         if lane is not None:
-            self._go(lane)
+            self._go_on(lane)
 
     def tick(self) -> None:
-        """Go on with those who waited for our time: one answer each, who was served last comes last."""
+        """Go on with those who waited for our time: one answer each a round, the last served comes last."""
+        self._is_late = False
+        while not self._is_late and self._round():
+            pass
+
+    def _round(self) -> bool:
+        """Give each lane one answer; False if there was none to give."""
+        was_any = False
         for number, lane in list(self._lanes.items()):
-            if lane.waiting and self._has_time() and self._lanes.get(number) is lane:
+            if self._may_answer(lane) and self._lanes.get(number) is lane:
                 self._lanes[number] = self._lanes.pop(number)
                 self._go(lane, 1)
+                was_any = True
+        return was_any
+
+    def _go_on(self, lane: _Lane) -> None:
+        if not self._is_late:
+            self._go(lane)
 
     def _go(self, lane: _Lane, most: int = MAX_REQUESTS) -> None:
         if lane.is_going:
@@ -89,8 +104,10 @@ class Turns:
             lane.is_going = False
 
     def _may_answer(self, lane: _Lane) -> bool:
-        is_free = bool(lane.waiting) and not lane.is_busy
-        return is_free and lane.peer.backlog <= HOLD_ABOVE and self._has_time()
+        if not lane.waiting or lane.is_busy or lane.peer.backlog > HOLD_ABOVE:
+            return False
+        self._is_late = self._rests_until > self._now()
+        return not self._is_late
 
     def _answer(self, lane: _Lane) -> None:
         items, answer = lane.waiting.popleft()
@@ -103,7 +120,4 @@ class Turns:
 
     def _answered(self, lane: _Lane) -> None:
         lane.is_busy = False
-        self._go(lane)
-
-    def _has_time(self) -> bool:
-        return self._rests_until <= self._now()
+        self._go_on(lane)

@@ -186,3 +186,31 @@ def test_a_chain_that_grows_meanwhile_makes_no_short_answer_promise_more(
     [answer] = peer.take(Headers)
     assert len(answer.items) == 2
     assert not answer.more
+
+
+def test_who_asks_all_the_time_does_not_pass_those_who_wait() -> None:
+    watch = Watch()
+    turns = Turns(watch)
+    loud, quiet = FakePeer(1), FakePeer(2)
+    served: list[int] = []
+
+    def ask(peer: FakePeer) -> None:
+        def answer(sent):  # type: ignore[no-untyped-def]
+            watch.time += 0.1
+            served.append(peer.number)
+            sent()
+
+        turns.ask(peer, 1, answer)
+
+    turns.peer_up(loud)
+    turns.peer_up(quiet)
+    for _ in range(10):
+        ask(loud)
+    ask(quiet)
+    before = len(served)
+    for step in range(100):
+        watch.time += 0.01
+        ask(loud)
+        if step % 10 == 9:
+            turns.tick()
+    assert 2 in served[before : before + 2]

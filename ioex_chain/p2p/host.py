@@ -321,10 +321,10 @@ class Host:
             self._safely(connection, lambda: self._app.received(connection, message))
 
     def offended(self, connection: Connection, offence: Offence, detail: str) -> None:
-        """Count, and ban an established peer whose score is full."""
+        """Count, and ban an established peer whose score is full; one that is only late is left unbanned."""
         self._counts.offences[offence.name.lower()] += 1
         self._log("peer offended", connection, offence=offence.name.lower(), detail=detail)
-        if connection.up and connection.score >= BAN_SCORE:
+        if connection.up and connection.score >= BAN_SCORE and offence is not Offence.STALLING:
             reason = f"{offence.text}: {detail}" if detail else offence.text
             self._counts.bans += len(self._bans.ban_peer(connection.id, connection.endpoint.host, reason))
 

@@ -94,6 +94,19 @@ def test_small_offences_add_up(pair: tuple[Node, Node]) -> None:
     assert two.host.totals().offences == {"low_work": 3}
 
 
+def test_a_slow_or_frozen_peer_is_left_but_not_banned(pair: tuple[Node, Node]) -> None:
+    """A pause of half a minute makes an honest one late with headers and blocks at once."""
+    one, two = pair
+    two.peer.offend(Offence.STALLING)
+    two.peer.offend(Offence.STALLING)
+    assert not two.app.peers
+    assert not two.bans.is_banned(one.identity.id, "11.1.0.1")
+    one.world.run(10)
+    two.peer.offend(Offence.STALLING)
+    two.peer.offend(Offence.UNREQUESTED)
+    assert two.bans.is_banned(one.identity.id, "11.1.0.1")
+
+
 def test_on_loopback_only_the_id_is_banned(world: World) -> None:
     one, two = Node(world, "one", "127.0.0.2"), Node(world, "two", "127.0.0.3")
     one.host.add(two.address)

@@ -358,8 +358,11 @@ class HeaderSync:
 
     def _unconnected(self, state: _State) -> None:
         """Ask for what is between, once; a peer that never connects is scored."""
-        if state.want or not state.is_idle or state.quiet_until > self._now():
-            return  # it is asked already: blocks come faster than they are stored
+        if state.want or state.quiet_until > self._now():
+            return
+        if not state.is_idle:  # blocks come faster than they are stored; its answer may be older
+            state.want = True
+            return
         state.unconnected += 1
         if state.unconnected > _MAX_UNCONNECTED:
             state.unconnected = 0

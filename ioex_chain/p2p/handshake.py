@@ -4,7 +4,7 @@ TLS shows the client that the server holds its certificate's key. The client sho
 that only this server, on this network, in this connection can use.
 """
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InternalError, InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ioex_chain.p2p.links import Certificate
@@ -76,7 +76,7 @@ def check_client(hello: Hello, certificate: Certificate, nonce: bytes, network: 
     try:
         key = Ed25519PublicKey.from_public_bytes(hello.key)
         key.verify(hello.signature, proof_bytes(network, certificate, nonce))
-    except (InvalidSignature, ValueError) as error:
+    except (InvalidSignature, ValueError, InternalError) as error:
         raise WrongProof("the hello's signature is not by its key over this connection") from error
 
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.x509.oid import NameOID
@@ -77,7 +77,7 @@ class Identity:
 
     @classmethod
     def load_or_create(cls, path: Path) -> "Identity":
-        """Read the key file (PKCS #8, PEM), or make it with mode 0600 where there is none.
+        """Read the key file (the id, then PKCS #8 in PEM), or make it with mode 0600 where there is none.
 
         Raises InvalidNodeKey, ExposedNodeKey, OSError.
         """
@@ -108,7 +108,7 @@ def read_certificate(der: bytes) -> Certificate:
         raise InvalidCertificate(f"a certificate of {len(der)} bytes, more than {MAX_CERTIFICATE}")
     try:
         key = x509.load_der_x509_certificate(der).public_key()
-    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, InternalError) as error:
         raise InvalidCertificate("the certificate cannot be read") from error
     if not isinstance(key, Ed25519PublicKey):
         raise InvalidCertificate("the certificate's key is not Ed25519")
@@ -131,12 +131,19 @@ def _read(path: Path) -> Ed25519PrivateKey:
         raise InvalidNodeKey(path, "too long for a key")
     try:
         private = serialization.load_pem_private_key(data, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError):
         # Without the cause: it may quote the file.
         raise InvalidNodeKey(path, "not a readable private key") from None
     if not isinstance(private, Ed25519PrivateKey):
         raise InvalidNodeKey(path, "its key is not Ed25519")
+    if data != _file_of(private):
+        raise InvalidNodeKey(path, "its key is not the one that its first line names")
     return private
+
+
+def _file_of(private: Ed25519PrivateKey) -> bytes:
+    """Give the file's bytes: a line with the id before the key, because one wrong digit is another key."""
+    return b"ioex node %s\n" % private.public_key().public_bytes_raw().hex().encode() + _private_pem(private)
 
 
 def _create(path: Path, seed: bytes) -> None:
@@ -145,7 +152,7 @@ def _create(path: Path, seed: bytes) -> None:
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(_private_pem(Ed25519PrivateKey.from_private_bytes(seed)))
+            file.write(_file_of(Ed25519PrivateKey.from_private_bytes(seed)))
             file.flush()
             os.fsync(file.fileno())
         try:

@@ -81,7 +81,7 @@ def check_says_so(world: World, base: Path, fault: Fault) -> str:
     fault.apply(world.copy(base))
     result = world.cli(base, "db", "check")
     if result.exit_code == 0:
-        assert world.is_right(start(base)), str(fault)
+        judge(world, base, fault)  # it may lie in a file that is no part of the database
         return "sound"
     if result.stdout.startswith("{"):
         return "problems"

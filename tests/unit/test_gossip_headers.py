@@ -321,6 +321,22 @@ def test_an_unconnected_announcement_is_followed_by_one_request(time):
     assert peer.offences == []
 
 
+def test_what_is_announced_while_an_answer_is_awaited_is_asked_for_afterwards(time):
+    builder = ChainBuilder(story_spec())
+    node = Node(builder, time)
+    peer = node.peer()
+    tell(node, peer, ())
+    headers = chain_of(builder, 6)
+    peer.sent.clear()
+    node.sync.on_announce(peer, [headers[4]])
+    node.sync.on_announce(peer, [headers[5]])  # the answer on its way may not have it
+    tell(node, peer, headers[:5])
+    assert len(peer.take(m.GetHeaders)) == 2
+    tell(node, peer, headers[5:])
+    assert kept(node) == 7
+    assert peer.offences == []
+
+
 def test_a_peer_whose_announcements_never_connect_is_scored(time):
     builder = ChainBuilder(story_spec())
     node = Node(builder, time)

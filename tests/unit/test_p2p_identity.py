@@ -50,6 +50,16 @@ def test_a_damaged_file_is_named_with_its_repair(tmp_path: Path, content: bytes)
     assert path.read_bytes() == content
 
 
+def test_no_changed_letter_makes_another_identity(tmp_path: Path) -> None:
+    path = tmp_path / "node.key"
+    Identity.load_or_create(path)
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes((whole[at] ^ 1,)) + whole[at + 1 :])
+        with pytest.raises(InvalidNodeKey):
+            Identity.load_or_create(path)
+
+
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "node.key"
     Identity.load_or_create(path)

@@ -1,5 +1,6 @@
 """Real nodes, real sockets: blocks and transactions spread, partitions heal, nodes come and go."""
 
+import asyncio
 import os
 import random
 import time
@@ -10,13 +11,16 @@ import pytest
 from chaingen.builder import ChainBuilder, Funds
 from chaingen.specs import key
 from e2e.devnet_chain import dev_chain
+from e2e.hostile_peer import Target, attack
 from e2e.network_world import Network, wait_for
 from e2e.node_process import NodeProcess
 
+from ioex_chain.p2p.types import Endpoint
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.primitives.types import COIN, display
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("network")]
+HOSTILE = ("garbage", "oversize", "unrequested_blocks", "ping_flood")
 RING = ("ab", "bc", "cd", "de", "ea")
 MINUTES = float(os.environ.get("IOEX_SOAK_MINUTES", "30"))
 MATURE = 4
@@ -47,6 +51,13 @@ def split(chain: ChainBuilder, coin: Funds, count: int) -> tuple[Transaction, Se
     return tx, chain.all_funds(tx)
 
 
+def assail(world: Network, chain: ChainBuilder, coins: Sequence[Funds]) -> None:
+    """Attack node c from outside; it gets rid of each attacker."""
+    target = Target(Endpoint("127.0.0.1", world.nodes["c"].p2p_port), chain, chain.genesis, list(coins))
+    for name in HOSTILE:
+        assert asyncio.run(attack(name, target, seed=5)).closed, name
+
+
 def same_state(world: Network) -> bool:
     return len({node.facts()["hash_serialized_3"] for node in world.running()}) == 1
 
@@ -68,7 +79,7 @@ def test_blocks_and_transactions_spread_through_five_nodes(tmp_path: Path) -> No
         assert same_state(world)
 
 
-def test_a_partition_heals_to_most_work_and_no_coin_is_spent_twice(tmp_path: Path) -> None:
+def test_a_partition_under_attack_heals_to_most_work_and_no_coin_is_spent_twice(tmp_path: Path) -> None:
     chain, coins = dev_chain()
     with Network(tmp_path, "abcde", RING) as world:
         world.wait_connected()
@@ -82,6 +93,7 @@ def test_a_partition_heals_to_most_work_and_no_coin_is_spent_twice(tmp_path: Pat
         for one, other in pairs:
             send(world.nodes["a"], one)
             send(world.nodes["d"], other)
+        assail(world, chain, coins)
         mine(world.nodes["b"], 2)
         lost = world.nodes["b"].rpc("getbestblockhash")
         kept = mine(world.nodes["d"], 4)[-1]
@@ -89,6 +101,7 @@ def test_a_partition_heals_to_most_work_and_no_coin_is_spent_twice(tmp_path: Pat
         wait_for(lambda: world.nodes["c"].rpc("getbestblockhash") == kept)
         world.wires.heal()
         assert world.wait_agreed(MATURE + 5) == kept
+        assert len(world.nodes["c"].rpc("listbanned")) == len(HOSTILE)
         mine(world.nodes["a"], 1)
         world.wait_agreed(MATURE + 6)
         for node in world.running():

@@ -17,6 +17,7 @@ from ioex_chain.node import log
 from ioex_chain.node.chain_service import ChainService
 from ioex_chain.node.config import ConfigError, NodeConfig
 from ioex_chain.node.datadir import DataDir, write_atomically
+from ioex_chain.node.memory import release
 from ioex_chain.p2p.addrbook import AddressBook
 from ioex_chain.p2p.bans import BanList
 from ioex_chain.p2p.connection import INBOUND
@@ -140,6 +141,7 @@ class Peering:
 
     async def _tick(self) -> None:
         save_at = time.monotonic() + SAVE_SECONDS
+        was_syncing = False
         while True:
             await asyncio.sleep(TICK_SECONDS)
             try:
@@ -147,6 +149,10 @@ class Peering:
             except Exception:
                 logger.exception("an unexpected error between peers; going on. Please report it")
                 await asyncio.sleep(1.0)
+            is_syncing = self.gossip.sync.is_syncing
+            if was_syncing and not is_syncing:
+                await asyncio.to_thread(release)
+            was_syncing = is_syncing
             if time.monotonic() >= save_at:
                 save_at = time.monotonic() + SAVE_SECONDS
                 await asyncio.to_thread(self._write, self._files())

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from ioex_chain import __version__
+from ioex_chain.gossip.sync import PeerSync, SyncState
 from ioex_chain.p2p.messages import PROTOCOL_VERSION
 from ioex_chain.p2p.types import PeerAddress, PeerId, PeerInfo
 from ioex_chain.pow.ledger import PowLedger
 from ioex_chain.pow.mempool import Mempool
-from ioex_chain.rpc.peer_port import AddedPeer, BanInfo, NetworkState, P2pDisabled, PeerSync, SyncState
+from ioex_chain.rpc.peer_port import AddedPeer, BanInfo, NetworkState, P2pDisabled
 
 
 class NoPeers:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from ioex_chain import __version__
 from ioex_chain.gossip.hub import Gossip
 from ioex_chain.gossip.ports import Context
+from ioex_chain.gossip.sync import PeerSync, SyncState
 from ioex_chain.ledger.errors import StoreError
 from ioex_chain.node import log
 from ioex_chain.node.chain_service import ChainService
@@ -30,7 +31,7 @@ from ioex_chain.p2p.network import TlsNetwork
 from ioex_chain.p2p.slots import decode_anchors, encode_anchors
 from ioex_chain.p2p.types import Endpoint, PeerAddress, PeerInfo, normal_host
 from ioex_chain.pow.genesis import identity_of
-from ioex_chain.rpc.peer_port import AddedPeer, BanInfo, NetworkState, PeerSync, SyncState
+from ioex_chain.rpc.peer_port import AddedPeer, BanInfo, NetworkState
 
 logger = log.get(__name__)
 TICK_SECONDS = 0.1
@@ -223,14 +224,7 @@ class Peering:
 
     def sync_state(self) -> SyncState:
         """Tell how far behind the node is."""
-        state = self.gossip.sync.state()
-        return SyncState(
-            state.is_syncing,
-            state.head_height,
-            state.header_height,
-            state.blocks_per_second,
-            state.seconds_left,
-        )
+        return self.gossip.sync.state()
 
     def peers(self) -> Sequence[PeerInfo]:
         """Give every established connection."""
@@ -238,8 +232,7 @@ class Peering:
 
     def peer_sync(self, number: int) -> PeerSync | None:
         """Give what is known of a connection's chain; None if it is gone."""
-        found = self.gossip.sync.peer_sync(number)
-        return None if found is None else PeerSync(found.known_headers, found.common_blocks, found.in_flight)
+        return self.gossip.sync.peer_sync(number)
 
     def add(self, address: PeerAddress) -> bool:
         """Keep a connection to this peer; False if it was asked for already."""

@@ -7,38 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ioex_chain.gossip.sync import PeerSync, SyncState
 from ioex_chain.p2p.types import P2pError, PeerAddress, PeerId, PeerInfo
 
 
 class P2pDisabled(P2pError):
     """The node runs without peers: what changes them raises this."""
-
-
-@dataclass(frozen=True, slots=True)
-class PeerSync:
-    """What a peer is known to have."""
-
-    known_headers: int
-    """Height of the best header that it told us of; -1 for none."""
-    common_blocks: int
-    """Height of the last block that both have; -1 for none."""
-    in_flight: tuple[int, ...]
-    """Heights of the blocks that are asked of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class SyncState:
-    """How far the node is behind its peers."""
-
-    is_syncing: bool
-    """Whether it knows of blocks that it has not got, or has not heard of its peers' chains yet."""
-    head_height: int
-    header_height: int
-    """Height of the best header known."""
-    blocks_per_second: float
-    """Over the last minute."""
-    seconds_left: float | None
-    """At that speed; None when unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from chaingen.specs import key, story_spec
 from jsonschema import Draft202012Validator
 
 from ioex_chain.crypto.address import script_to_address
+from ioex_chain.gossip.sync import PeerSync, SyncState
 from ioex_chain.p2p.types import Endpoint, PeerAddress, PeerId, PeerInfo
 from ioex_chain.pow.block import Block
 from ioex_chain.pow.fees import FeeEstimator
@@ -24,7 +25,7 @@ from ioex_chain.rpc.dispatch import Dispatcher
 from ioex_chain.rpc.jsonio import loads
 from ioex_chain.rpc.limits import Limits
 from ioex_chain.rpc.openrpc import Info, document
-from ioex_chain.rpc.peer_port import AddedPeer, BanInfo, NetworkState, PeerSync, SyncState
+from ioex_chain.rpc.peer_port import AddedPeer, BanInfo, NetworkState
 from ioex_chain.rpc.pow.table import pow_port
 from ioex_chain.rpc.pow_backend import NodeState, PowHeadChanged
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from ioex_chain.gossip.sync import SyncState
 from ioex_chain.ledger.types import Entry, Status
 from ioex_chain.pow.block import Block
 from ioex_chain.pow.consensus import median_time_past
@@ -14,7 +15,6 @@ from ioex_chain.primitives.types import display
 from ioex_chain.rpc.errors import Code
 from ioex_chain.rpc.jsonio import number
 from ioex_chain.rpc.params import Param
-from ioex_chain.rpc.peer_port import SyncState
 from ioex_chain.rpc.pow.format import (
     BlockTransaction,
     block_transaction_json,

@@ -6,10 +6,10 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
+from ioex_chain.gossip.sync import PeerSync
 from ioex_chain.p2p.messages import RELAYS_TRANSACTIONS, SERVES_BLOCKS
 from ioex_chain.p2p.types import PeerAddress, PeerInfo
 from ioex_chain.rpc.jsonio import JsonAmount, number
-from ioex_chain.rpc.peer_port import PeerSync
 
 SERVICE_NAMES = {SERVES_BLOCKS: "NETWORK", RELAYS_TRANSACTIONS: "TX_RELAY"}
 """The first is Core's name for the same bit."""

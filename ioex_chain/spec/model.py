@@ -66,14 +66,86 @@ class PowSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotLength:
+    """From `slot` on (a round boundary, counted from genesis) a slot lasts `seconds`."""
+
+    slot: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class GenesisMember:
+    """A seat of set 0: 20-byte addresses of the sealing key and of its payout."""
+
+    key: bytes
+    payout: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GenesisAccount:
+    """A DPoS balance at genesis: each is backed by PoW genesis outputs to its deposit address."""
+
+    address: bytes
+    wei: int
+
+
+@dataclass(frozen=True, slots=True)
 class DposSpec:
-    """The DPoS chain's parameters as far as the network's identity and ports need them yet."""
+    """The DPoS chain's parameters (docs/protocol.md sections 1, 4, 5 and 7). Amounts in wei, times in seconds."""
 
     chain_id: int
     block_time: int
+    """Seconds of a slot at genesis; `slot_lengths` may change it later."""
     seats: int
+    """Slots of a round, whatever the number of active members."""
     p2p_port: int
     rpc_port: int
+    genesis_time: int = 1_767_225_600
+    """Start of slot 0, which is genesis'."""
+    nominal_block_time: int = 30
+    """A block of this length is worth the whole `block_reward`."""
+    slot_lengths: tuple[SlotLength, ...] = ()
+    """Later slot lengths, rising, each at a round boundary; outside the network's identity."""
+    term_rounds: int = 56
+    """Rounds of a term: about a day of 30-second slots and 51 seats."""
+    min_members: int = 13
+    """A candidate set with fewer members never comes into force."""
+    gas_limit: int = 210_000_000
+    """Gas of a block: 10,000 plain transfers."""
+    execution_gas_limit: int = 12_000_000
+    """Gas of a block beyond the transactions' intrinsic gas (docs/performance.md has the table it follows from)."""
+    system_gas_limit: int = 30_000_000
+    """Gas of all system calls of a block together, outside `gas_limit`."""
+    min_base_fee: int = 1_000_000_000
+    """EIP-1559's base fee never falls below this; it is also genesis'."""
+    block_reward: int = 5 * 10**18
+    """What a block's producer earns at the nominal slot length."""
+    max_block_size: int = 8_000_000
+    max_block_transactions: int = 10_000
+    max_pow_headers: int = 64
+    max_merged_headers: int = 8
+    max_deposit_proofs: int = 16
+    max_evidence: int = 8
+    """Items of evidence in one payload."""
+    max_withdrawals: int = 16
+    max_unverified: int = 2_048
+    """Headers kept whose set or seed is not known yet, over all branches."""
+    clock_tolerance: int = 1
+    """An arbitrator whose clock is further off than this signs nothing."""
+    stall_slots: int = 100
+    """Slots without finality after which the Bridge pauses."""
+    owner: bytes = b""
+    """20-byte address of the consortium's owner: a multisig."""
+    owner_keys: tuple[bytes, ...] = ()
+    """Addresses whose signatures make the owner's word."""
+    owner_quorum: int = 1
+    members: tuple[GenesisMember, ...] = ()
+    """Set 0, which seals rounds and terms 0 and 1."""
+    accounts: tuple[GenesisAccount, ...] = ()
+    activations: tuple[int, ...] = ()
+    """Heights of scheduled rule changes, rising; the fork id covers them."""
+    seeds: tuple[str, ...] = ()
+    """Where a new node looks for peers."""
 
 
 @dataclass(frozen=True, slots=True)

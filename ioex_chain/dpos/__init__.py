@@ -1,0 +1,1 @@
+"""The DPoS chain: formats, schedule, seals, finality, machine, mempool. Async shell: producer."""

@@ -1,0 +1,1 @@
+"""The Ethereum side of the DPoS chain: state, transactions, execution. It knows no consensus and no peers."""

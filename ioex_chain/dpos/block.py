@@ -9,7 +9,7 @@ from ioex_chain.evm.types import Transaction, Withdrawal
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What stands beside the transactions: rlp([certificate or empty, evidence, PoW headers, deposit proofs]).
+    """What stands beside the transactions: rlp([certificate, evidence, PoW headers, proofs]).
 
     PoW headers and deposit proofs are byte strings for the system contracts to judge.
     """

@@ -91,7 +91,7 @@ class GenesisAccount:
 
 @dataclass(frozen=True, slots=True)
 class DposSpec:
-    """The DPoS chain's parameters (docs/protocol.md sections 1, 4, 5 and 7). Amounts in wei, times in seconds."""
+    """The DPoS chain's parameters (docs/protocol.md sections 1, 4, 5, 7). Amounts in wei, times in seconds."""
 
     chain_id: int
     block_time: int
@@ -113,7 +113,7 @@ class DposSpec:
     gas_limit: int = 210_000_000
     """Gas of a block: 10,000 plain transfers."""
     execution_gas_limit: int = 12_000_000
-    """Gas of a block beyond the transactions' intrinsic gas (docs/performance.md has the table it follows from)."""
+    """Gas of a block beyond the transactions' intrinsic gas; docs/performance.md says why this much."""
     system_gas_limit: int = 30_000_000
     """Gas of all system calls of a block together, outside `gas_limit`."""
     min_base_fee: int = 1_000_000_000

@@ -91,7 +91,7 @@ class GenesisAccount:
 
 @dataclass(frozen=True, slots=True)
 class DposSpec:
-    """The DPoS chain's parameters (docs/protocol.md sections 1, 4, 5, 7). Amounts in wei, times in seconds."""
+    """The DPoS chain's parameters (docs/protocol.md sections 1, 4, 5, 7): wei and seconds."""
 
     chain_id: int
     block_time: int

@@ -14,6 +14,7 @@ from ioex_chain.node.build import Chain, open_chain
 from ioex_chain.node.chain_service import ChainParts, ChainService
 from ioex_chain.node.config import NodeConfig
 from ioex_chain.node.datadir import write_atomically
+from ioex_chain.node.lifetime import Lifetime
 from ioex_chain.node.metrics_port import MetricsPort
 from ioex_chain.node.mining import LocalMiner
 from ioex_chain.node.peering import Peering
@@ -170,6 +171,7 @@ def make_service(config: NodeConfig, chain: Chain, worker: Worker) -> ChainServi
             fees=fees,
             clock=chain.clock,
             worker=worker,
+            lifetime=Lifetime(),
             indexes=chain.datadir.identity().indexes,
             database_size=chain.store.size,
         )

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,7 +10,9 @@ from ioex_chain import __version__
 from ioex_chain.ledger.errors import StoreError
 from ioex_chain.node import log
 from ioex_chain.node.datadir import DataDir
+from ioex_chain.node.lifetime import Lifetime
 from ioex_chain.node.no_peers import NoPeers
+from ioex_chain.node.runner import ChainRunner
 from ioex_chain.node.worker import Worker
 from ioex_chain.pow.block import Block
 from ioex_chain.pow.fees import FeeEstimator
@@ -42,6 +43,7 @@ class ChainParts:
     fees: FeeEstimator
     clock: Clock
     worker: Worker
+    lifetime: Lifetime
     indexes: bool
     database_size: Callable[[], int]
 
@@ -57,13 +59,12 @@ class ChainService:
         self.clock = parts.clock
         self.indexes = parts.indexes
         self._datadir = parts.datadir
-        self._worker = parts.worker
+        self._lifetime = parts.lifetime
+        self._runner = ChainRunner(parts.worker, parts.lifetime)
         self._database_size = parts.database_size
         self._started_at = parts.clock.now()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.stopping = parts.lifetime.stopping
         self._changed = asyncio.Event()
-        self.stopping = asyncio.Event()
-        self.failure: StoreError | None = None
         self.on_head: list[Callable[[PowHeadChanged], None]] = []
         self.on_transaction: list[Callable[[Transaction], None]] = []
         self.on_connected: list[Callable[[float], None]] = []
@@ -76,44 +77,24 @@ class ChainService:
 
     def start(self) -> None:
         """Begin to follow the ledger; call it in the event loop."""
-        self._loop = asyncio.get_running_loop()
+        self._runner.start()
         self.ledger.subscribe(self._head_moved)
         self.mempool.subscribe(self._pool_moved)
 
     async def call(self, function: Callable[[], T]) -> T:
         """Run `function` on the chain's worker thread. A failing disk stops the node."""
-        try:
-            return await self._worker.call(function)
-        except StoreError as error:
-            self._failed(error)
-            raise
+        return await self._runner.call(function)
 
     def run(
         self, work: Callable[[], T], done: Callable[[T], None], failed: Callable[[Exception], None]
     ) -> None:
         """Run `work` likewise and call back in the event loop: `gossip.ports.Chain`."""
-        self._worker.post(work, lambda future: self._tell(lambda: self._deliver(future, done, failed)))
+        self._runner.run(work, done, failed)
 
-    def _deliver(
-        self, future: Future[T], done: Callable[[T], None], failed: Callable[[Exception], None]
-    ) -> None:
-        error = None if future.cancelled() else future.exception()
-        if future.cancelled() or self.stopping.is_set():
-            return
-        if error is None:
-            done(future.result())
-        elif isinstance(error, StoreError):
-            self._failed(error)
-        elif isinstance(error, Exception):
-            failed(error)
-        else:
-            raise error
-
-    def _failed(self, error: StoreError) -> None:
-        if self.failure is None:
-            self.failure = error
-            logger.error("the database failed; stopping", reason=str(error))
-            self.stopping.set()
+    @property
+    def failure(self) -> StoreError | None:
+        """Why a database failed; None while all is well."""
+        return self._lifetime.failure
 
     async def submit_block(self, block: Block) -> PowHeadChanged | None:
         """Accept a block as if a peer had sent it. Raises what Ledger.accept_block raises."""
@@ -129,17 +110,13 @@ class ChainService:
 
     def _head_moved(self, event: PowHeadChanged) -> None:
         """Follow on the worker thread, then tell the event loop."""
-        seconds = time.monotonic() - self._worker.began
+        seconds = time.monotonic() - self._runner.began
         self.mempool.on_head(event, self.ledger)
-        self._tell(lambda: self._publish_head(event, seconds))
+        self._runner.tell(lambda: self._publish_head(event, seconds))
 
     def _pool_moved(self, change: PoolChange) -> None:
         if change.left is None:
-            self._tell(lambda: self._publish_transaction(change.entry.tx))
-
-    def _tell(self, function: Callable[[], None]) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(function)
+            self._runner.tell(lambda: self._publish_transaction(change.entry.tx))
 
     def _publish_head(self, event: PowHeadChanged, seconds: float) -> None:
         head = event.head
@@ -211,5 +188,5 @@ class ChainService:
 
     def request_stop(self) -> None:
         """Ask the node to flush and exit."""
-        self.stopping.set()
+        self._lifetime.request_stop()
         self._wake()

@@ -18,7 +18,7 @@ OTHER_VARIABLES = frozenset({"IOEX_WALLET_PASSWORD", "IOEX_CONFIG"})
 """Variables with our prefix that are no settings of the node."""
 TEST_VARIABLES = ("IOEX_VECTORS", "IOEX_MINERD", "IOEX_SOAK", "IOEX_SIM_", "IOEX_BENCH_")
 """How those begin that a developer's shell may hold for tests and benchmarks (docs/testing.md)."""
-LISTS = frozenset({"rpc_hosts", "rpc_origins", "peers", "external_hosts"})
+LISTS = frozenset({"rpc_hosts", "rpc_origins", "peers", "external_hosts", "dpos_peers", "arbitrator_keys"})
 """Settings that a variable gives as one text with commas."""
 Port = Annotated[int, Ge(0), Le(65535)]
 
@@ -97,6 +97,49 @@ class NodeConfig(BaseSettings):
     db_cache_mb: Annotated[int, Ge(4), Le(65_536)] = Field(48, description="megabytes of database cache")
     spacing: Annotated[int, Ge(1), Le(3600)] | None = Field(
         None, description="seconds between PoW blocks; devnet only, fixed at its first start"
+    )
+
+    dpos: bool = Field(True, description="run the DPoS chain beside the PoW chain")
+    dpos_rpc_port: Port | None = Field(
+        None, description="port of the DPoS chain's Ethereum JSON-RPC; the network's own by default"
+    )
+    dpos_p2p_port: Port | None = Field(
+        None, description="port for other nodes of the DPoS chain; the network's own by default"
+    )
+    dpos_peers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="nodes of the DPoS chain to stay connected to, each ioex://id@host:port"
+    )
+    dpos_checkpoint: str | None = Field(
+        None, description="block that the DPoS chain must contain, as height:0xhash, for a node that is new"
+    )
+    txpool_mb: Annotated[int, Ge(5), Le(100_000)] = Field(
+        100, description="megabytes that the DPoS chain's transaction pool may take"
+    )
+    call_gas_cap: Annotated[int, Ge(100_000)] = Field(
+        50_000_000, description="gas that an eth_call or estimate may use"
+    )
+    call_timeout: Annotated[float, Gt(0), Le(300)] = Field(
+        5.0, description="seconds that an eth_call, estimate or trace may take"
+    )
+    call_threads: Annotated[int, Ge(1), Le(64)] = Field(
+        2, description="calls, estimates and traces that run at a time"
+    )
+    log_range: Annotated[int, Ge(1)] = Field(10_000, description="blocks that one eth_getLogs may cover")
+    arbitrator_keys: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="keystore files of the arbitrator keys that seal and vote in this node"
+    )
+    arbitrator_password_file: Path | None = Field(
+        None, description="file with the password of the arbitrator keystores"
+    )
+    arbitrators: Annotated[int, Ge(1), Le(51)] | None = Field(
+        None, description="seats, all sealed by this node; devnet only, fixed at its first start"
+    )
+    block_time: Annotated[int, Ge(1), Le(3600)] | None = Field(
+        None, description="seconds of a DPoS slot; devnet only, fixed at its first start"
+    )
+    solo: bool = Field(
+        False,
+        description="one arbitrator, no peers, a virtual clock and methods that edit the state; devnet only",
     )
 
     @classmethod

@@ -34,6 +34,15 @@ class Identity:
     """Whether the address and transaction indexes are kept; only a reindex changes it."""
 
 
+@dataclass(frozen=True, slots=True)
+class PeerFiles:
+    """What is kept of a chain's peers: the address book, who is banned, who to dial first."""
+
+    peers: Path
+    bans: Path
+    anchors: Path
+
+
 class DataDir:
     """The folder of one network."""
 
@@ -83,19 +92,39 @@ class DataDir:
         return self.path / "node.key"
 
     @property
-    def peers(self) -> Path:
-        """The address book."""
-        return self.path / "peers.dat"
+    def pow_peers(self) -> PeerFiles:
+        """The peers of the PoW chain."""
+        return PeerFiles(self.path / "peers.dat", self.path / "bans.dat", self.path / "anchors.dat")
 
     @property
-    def bans(self) -> Path:
-        """Who is banned."""
-        return self.path / "bans.dat"
+    def dpos(self) -> Path:
+        """The DPoS chain's folder."""
+        return self.path / "dpos"
 
     @property
-    def anchors(self) -> Path:
-        """The peers to dial first after a restart."""
-        return self.path / "anchors.dat"
+    def dpos_database(self) -> Path:
+        """The DPoS chain's database."""
+        return self.dpos / "chain"
+
+    @property
+    def dpos_cookie(self) -> Path:
+        """The password of the Ethereum RPC port in this run."""
+        return self.dpos / ".cookie"
+
+    @property
+    def dpos_pool(self) -> Path:
+        """The DPoS chain's transaction pool, kept over a restart."""
+        return self.dpos / "txpool.dat"
+
+    @property
+    def dpos_peers(self) -> PeerFiles:
+        """The peers of the DPoS chain."""
+        return PeerFiles(self.dpos / "peers.dat", self.dpos / "bans.dat", self.dpos / "anchors.dat")
+
+    @property
+    def signers(self) -> Path:
+        """The journals of this node's arbitrator keys: what each has signed."""
+        return self.dpos / "signers"
 
     @property
     def wallets(self) -> Path:

@@ -73,7 +73,9 @@ class Peering:
         except OSError as error:
             raise StoreError(f"cannot use {self._datadir.node_key}: {error.strerror}") from error
         self._bans = self._kept(
-            self._datadir.bans, lambda data: BanList.decode(data, service.clock), BanList(service.clock)
+            self._datadir.pow_peers.bans,
+            lambda data: BanList.decode(data, service.clock),
+            BanList(service.clock),
         )
         self._book = self._read_book()
         self._net = TlsNetwork(self._identity)
@@ -98,7 +100,7 @@ class Peering:
             only_peers=config.only_peers,
             seeds=tuple(map(PeerAddress.parse, service.spec.pow.seeds)),
             external=tuple(Endpoint(host, port) for host in self._external if port),
-            anchors=self._kept(self._datadir.anchors, decode_anchors, ()),
+            anchors=self._kept(self._datadir.pow_peers.anchors, decode_anchors, ()),
         )
         return Host(
             settings,
@@ -124,7 +126,7 @@ class Peering:
                 data, self._chance, service.clock, own, secret=secret, accept_local=is_local
             )
 
-        return self._kept(self._datadir.peers, decode, fresh)
+        return self._kept(self._datadir.pow_peers.peers, decode, fresh)
 
     def _kept(self, path: Path, decode: Callable[[bytes], T], otherwise: T) -> T:
         try:
@@ -169,9 +171,9 @@ class Peering:
 
     def _files(self) -> dict[Path, bytes]:
         return {
-            self._datadir.peers: self._book.encode(),
-            self._datadir.bans: self._bans.encode(),
-            self._datadir.anchors: encode_anchors(self.host.anchors()),
+            self._datadir.pow_peers.peers: self._book.encode(),
+            self._datadir.pow_peers.bans: self._bans.encode(),
+            self._datadir.pow_peers.anchors: encode_anchors(self.host.anchors()),
         }
 
     def _write(self, files: dict[Path, bytes]) -> None:

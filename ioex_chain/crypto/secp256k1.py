@@ -33,6 +33,11 @@ def public_key(private: bytes) -> bytes:
         raise InvalidKey("a private key is 32 bytes between 1 and the group order less 1") from error
 
 
+def public_key_uncompressed(private: bytes) -> bytes:
+    """Give the 65-byte uncompressed public key of a 32-byte private key. Raises InvalidKey."""
+    return PublicKey(public_key(private)).format(compressed=False)
+
+
 def x_only(public: bytes) -> bytes:
     """Give the 32-byte x coordinate (BIP-340) of a compressed public key."""
     return public[1:]
@@ -69,6 +74,15 @@ def recover(signature: bytes, digest: bytes) -> bytes:
     except Exception as error:
         raise InvalidKey("no key can have made this signature") from error
     return bytes(found.format(compressed=True))
+
+
+def recover_uncompressed(signature: bytes, digest: bytes) -> bytes:
+    """Give the 65-byte uncompressed key that made a 65-byte recoverable signature. Raises InvalidKey."""
+    try:
+        found = PublicKey.from_signature_and_message(signature, digest, hasher=None)
+    except Exception as error:
+        raise InvalidKey("no key can have made this signature") from error
+    return bytes(found.format(compressed=False))
 
 
 def sign_schnorr(private: bytes, digest: bytes, aux: bytes = bytes(32)) -> bytes:

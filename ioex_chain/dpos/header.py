@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-import rlp
-
 from ioex_chain.crypto.hashes import keccak256
+from ioex_chain.primitives import rlp
 from ioex_chain.primitives.types import BlockHash
 
 SEAL_SIZE = 65
@@ -69,10 +68,14 @@ class Header:
             self.requests_hash,
         ]
 
+    def encode(self) -> bytes:
+        """Give the header's RLP: what its hash is over."""
+        return rlp.encode_list([rlp.encode_string(field) for field in self.fields()])
+
     @cached_property
     def hash(self) -> BlockHash:
         """keccak256 of the header's RLP: the block's identity; the seal is not in it."""
-        return BlockHash(keccak256(rlp.encode(self.fields())))
+        return BlockHash(keccak256(self.encode()))
 
 
 @dataclass(frozen=True)
@@ -95,5 +98,4 @@ class SealedHeader:
 
     def encode(self) -> bytes:
         """Give rlp([header, seal])."""
-        encoded: bytes = rlp.encode([self.header.fields(), self.seal])
-        return encoded
+        return rlp.encode_list([self.header.encode(), rlp.encode_string(self.seal)])

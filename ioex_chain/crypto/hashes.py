@@ -4,7 +4,8 @@ import hashlib
 from functools import lru_cache
 from hashlib import sha256
 
-from Crypto.Hash import RIPEMD160, keccak
+from Crypto.Hash import RIPEMD160
+from sha3 import keccak_256
 
 
 def sha256d(data: bytes) -> bytes:
@@ -37,7 +38,8 @@ def hash160(data: bytes) -> bytes:
 
 def keccak256(data: bytes) -> bytes:
     """Ethereum's Keccak-256 (not the later SHA3-256)."""
-    return keccak.new(digest_bits=256, data=data).digest()
+    digest: bytes = keccak_256(data).digest()
+    return digest
 
 
 @lru_cache(maxsize=64)

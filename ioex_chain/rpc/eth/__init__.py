@@ -1,0 +1,1 @@
+"""The DPoS chain's port: Ethereum's JSON-RPC, tracing, subscriptions, and the `ioex_*` methods."""

@@ -1,33 +1,39 @@
 """Which stored branch is the best chain.
 
-The order is one function, `rank`: most weight, then first seen. Among the branches whose bodies are all
-here and that hold no invalid block, the highest rank wins, within three limits: it stands on the floor, it
-forks no deeper than `max_depth` below the present chain (unless an operator approved it), and the undo
-records reach back to the fork. A rule such as "the highest justified block known first" would be a leading
-element of `rank` (whether the entry descends from an anchor) and a `refresh` when the anchor moves.
+The order is one function, `Choice.rank`: first the branches of the *anchor*, a block that finality prefers
+(none on a chain of work), then most weight, then the engine's tie-break (first seen on a chain of work).
+Among the branches whose bodies are all here and that hold no invalid block, the highest rank wins, within
+three limits: it stands on the floor, it forks no deeper than `max_depth` below the present chain (unless an
+operator approved it), and the undo records reach back to the fork.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic
 
 from ioex_chain.ledger.index import Index
 from ioex_chain.ledger.types import Entry, H, Status
 from ioex_chain.primitives.types import BlockHash
 
-
-def rank(entry: Entry[H]) -> tuple[int, int]:
-    """Give what a branch is preferred by, at its last block: higher is better."""
-    return entry.weight, -entry.sequence
+Rank = tuple[bool, int, tuple[int, ...]]
 
 
 class Choice(Generic[H]):
     """Keeps the branches that are better than the head, and says which of them is next."""
 
     def __init__(
-        self, index: Index[H], floor: Entry[H], approved: Iterable[BlockHash], max_depth: int | None
+        self,
+        index: Index[H],
+        floor: Entry[H],
+        approved: Iterable[BlockHash],
+        max_depth: int | None,
+        tie_key: Callable[[Entry[H]], tuple[int, ...]],
+        anchor: Entry[H] | None = None,
     ) -> None:
         self._index = index
         self._max_depth = max_depth
+        self._tie_key = tie_key
+        self.anchor = anchor
+        """The block whose branches come before all others; None: there is none."""
         self._better: set[Entry[H]] = set()
         self._severed: set[BlockHash] = set()
         self.approved = set(approved)
@@ -36,6 +42,11 @@ class Choice(Generic[H]):
         self.floor = floor
         self.raise_floor(floor)
         self.refresh(index.head)
+
+    def rank(self, entry: Entry[H]) -> Rank:
+        """Give what a branch is preferred by, at its last block: higher is better."""
+        on_anchor = self.anchor is None or self._descends(entry, self.anchor)
+        return on_anchor, entry.weight, self._tie_key(entry)
 
     def raise_floor(self, floor: Entry[H]) -> None:
         """Cut off what does not descend from `floor`."""
@@ -57,12 +68,12 @@ class Choice(Generic[H]):
 
     def consider(self, entries: Iterable[Entry[H]], base: Entry[H]) -> None:
         """Take in entries that may have become candidates, and drop those that `base` has overtaken."""
-        least = rank(base)
-        self._better = {entry for entry in self._better if rank(entry) > least}
+        least = self.rank(base)
+        self._better = {entry for entry in self._better if self.rank(entry) > least}
         self._better.update(
             entry
             for entry in entries
-            if entry.sequence and not entry.status.is_invalid and rank(entry) > least
+            if entry.sequence and not entry.status.is_invalid and self.rank(entry) > least
         )
 
     def discard(self, entries: Iterable[Entry[H]]) -> None:
@@ -75,7 +86,7 @@ class Choice(Generic[H]):
         With `within` only it and its descendants count, and the depth limit does not: the caller has
         finality's word for it.
         """
-        for entry in sorted(self._better, key=rank, reverse=True):
+        for entry in sorted(self._better, key=self.rank, reverse=True):
             if within is None:
                 if self._is_allowed(entry, base):
                     return entry
@@ -85,7 +96,7 @@ class Choice(Generic[H]):
 
     def too_deep(self, base: Entry[H]) -> Iterator[Entry[H]]:
         """Give the better entries that the depth limit alone keeps out, best first."""
-        for entry in sorted(self._better, key=rank, reverse=True):
+        for entry in sorted(self._better, key=self.rank, reverse=True):
             if self.stands_on_floor(entry) and not self._is_allowed(entry, base):
                 yield entry
 

@@ -52,6 +52,13 @@ class MutatedBlock(Rejected):
     """A body that is not the one its header commits to (CVE-2012-2459): never remembered against the hash."""
 
 
+class WrongSeal(Rejected):
+    """A seal that is not its producer's: the messenger's fault. Another seal for the same hash may come.
+
+    Never remembered against the hash; a header that was taken before its seal could be checked is forgotten.
+    """
+
+
 class StoreError(LedgerError):
     """The database cannot be used; the message names the place and the command that helps."""
 

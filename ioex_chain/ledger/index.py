@@ -9,7 +9,7 @@ writes; lookups from other threads are right each for itself.
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
-from typing import Generic
+from typing import Any, Generic
 from weakref import WeakValueDictionary
 
 from ioex_chain.ledger import schema
@@ -91,7 +91,12 @@ class Index(Generic[H]):
             raise schema.damaged(key, f"holds no header ({error})") from error
         if header.hash != hash_:
             raise schema.damaged(key, "holds another header")
-        return Entry(header, height, weight, Status(status), sequence, self._parent_of(header), self.require)
+        parent = self._parent_of(header)
+        return Entry(header, height, weight, Status(status), sequence, parent, self.require, self.note)
+
+    def note(self, hash_: BlockHash) -> bytes | None:
+        """Give what was noted of a block, None before it was first connected."""
+        return self._store.get(schema.note_key(hash_))
 
     def _parent_of(self, header: H) -> Entry[H] | None:
         return self._entries.get(header.parent_hash)
@@ -224,6 +229,16 @@ class Index(Generic[H]):
         self._levels.setdefault(entry.height, []).append(entry)
         self._children.setdefault(entry.header.parent_hash, []).append(entry)
 
+    def remove(self, entry: Entry[H]) -> None:
+        """Forget an entry on which nothing stands; its rows are the caller's to delete."""
+        with self._lock:
+            self._old.pop(entry.hash, None)
+            self._recent.pop(entry.hash, None)
+            if self._entries.pop(entry.hash, None) is None:
+                return
+        _drop(self._levels, entry.height, entry)
+        _drop(self._children, entry.header.parent_hash, entry)
+
     def set_head(self, head: Entry[H], connected: Iterable[Entry[H]]) -> None:
         """Follow a committed change of the best chain; `connected` ends with `head` unless it is empty."""
         entries = list(connected)
@@ -263,3 +278,11 @@ class Index(Generic[H]):
             self.add(entry)
         if best is not None:
             self._best[height] = best
+
+
+def _drop(lists: "dict[Any, list[Entry[H]]]", key: object, entry: Entry[H]) -> None:
+    kept = [other for other in lists.get(key, ()) if other is not entry]
+    if kept:
+        lists[key] = kept
+    else:
+        lists.pop(key, None)

@@ -35,6 +35,7 @@ class Meta:
     sequence: int
     undo_from: int
     approved: tuple[BlockHash, ...]
+    anchor: BlockHash | None
 
 
 def initialise(
@@ -45,6 +46,7 @@ def initialise(
         return
     entry = Entry(header, 0, 0, Status.BODY | Status.CONNECTED, 1, None, _no_parent)
     overlay = Overlay(store)
+    overlay.begin()
     machine.connect(block, entry, overlay)
     overlay.seal()  # refuses keys that are not the state's
     hash_ = entry.hash
@@ -63,6 +65,8 @@ def initialise(
         schema.height_key(hash_): schema.encode_height(0),
         schema.best_key(0): hash_,
     }
+    if overlay.noted is not None:
+        rows[schema.note_key(hash_)] = overlay.noted
     store.write(rows)
 
 
@@ -80,12 +84,14 @@ def read_meta(store: KeyValueStore, network_id: bytes, genesis: BlockHash) -> Me
         raise WrongNetwork(_FOREIGN)
     if store.get(schema.META_REPAIRED) is not None:
         raise StoreCorrupt("the database was repaired and may have lost rows; run `ioex db reindex`")
+    anchor = store.get(schema.META_ANCHOR)
     return Meta(
         head=_hash(store, schema.META_HEAD),
         floor=_hash(store, schema.META_FLOOR),
         sequence=schema.decode_sequence(schema.META_SEQUENCE, _row(store, schema.META_SEQUENCE)),
         undo_from=schema.decode_height(schema.META_UNDO, _row(store, schema.META_UNDO)),
         approved=tuple(schema.decode_hashes(schema.META_APPROVED, _row(store, schema.META_APPROVED))),
+        anchor=None if anchor is None else schema.decode_hash(schema.META_ANCHOR, anchor),
     )
 
 

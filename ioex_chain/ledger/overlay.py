@@ -36,7 +36,7 @@ class Overlay:
     `restore` takes a block back. The base must not change while the overlay lives.
     """
 
-    __slots__ = ("_base", "_base_get", "_before", "_reads", "_sorted", "changes")
+    __slots__ = ("_base", "_base_get", "_before", "_reads", "_sorted", "changes", "noted")
 
     def __init__(self, base: Readable) -> None:
         self._base = base
@@ -45,6 +45,8 @@ class Overlay:
         self._before: dict[bytes, bytes | None] = {}
         self._sorted: list[bytes] = []
         self.changes: dict[bytes, bytes | None] = {}
+        self.noted: bytes | None = None
+        """What the block since `begin` noted."""
 
     def get(self, key: bytes) -> bytes | None:
         """Give the value, or None."""
@@ -77,6 +79,10 @@ class Overlay:
             self._before[key] = self.get(key)
         self.changes[key] = None
 
+    def note(self, value: bytes) -> None:
+        """Keep `value` beside the block."""
+        self.noted = value
+
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Give the pairs whose key begins with `prefix`, in key order, as they are at the call's start."""
         staged = self._staged(prefix)
@@ -107,6 +113,7 @@ class Overlay:
     def begin(self) -> None:
         """Start a block: before-images are taken anew."""
         self._before = {}
+        self.noted = None
 
     def seal(self) -> bytes:
         """Give the undo record of the block since `begin`.

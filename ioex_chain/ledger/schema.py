@@ -15,9 +15,11 @@ key                    value
 ``Mundo``              uint32: undo records are kept from this height up to the head
 ``Mapproved``          n x 32 bytes: blocks whose branches may reorganise deeper than the limit
 ``Mrepaired``          empty: the files were repaired, so the state must be rebuilt before use
+``Manchor``            32 bytes: hash of the block whose branches are preferred (absent: none)
 ``B`` hash             a block as the chain encodes it
 ``E`` height hash      uint8 status, uint64 sequence, uint8 length, weight of that length, header
 ``H`` hash             uint32: height of this header
+``K`` hash             what the state machine noted of a block when it was first connected; never undone
 ``N`` height           32 bytes: hash of the best chain's block at this height
 ``U`` height hash      undo record of a block on the best chain (`overlay.encode_undo`)
 ``a``...``z`` anything   a chain's state
@@ -42,13 +44,15 @@ META_SEQUENCE = b"Msequence"
 META_UNDO = b"Mundo"
 META_APPROVED = b"Mapproved"
 META_REPAIRED = b"Mrepaired"
+META_ANCHOR = b"Manchor"
 
 BODY = b"B"
 ENTRY = b"E"
 HEIGHT = b"H"
+NOTE = b"K"
 BEST = b"N"
 UNDO = b"U"
-LEDGER_PREFIXES = META + BODY + ENTRY + HEIGHT + BEST + UNDO
+LEDGER_PREFIXES = META + BODY + ENTRY + HEIGHT + NOTE + BEST + UNDO
 
 STATE_FIRST = b"a"
 """The first possible state key."""
@@ -80,6 +84,11 @@ def level_prefix(height: int) -> bytes:
 def height_key(hash_: bytes) -> bytes:
     """Give the key under which a header's height is found."""
     return HEIGHT + hash_
+
+
+def note_key(hash_: bytes) -> bytes:
+    """Give the key of what was noted of a block."""
+    return NOTE + hash_
 
 
 def best_key(height: int) -> bytes:

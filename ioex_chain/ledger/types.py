@@ -61,7 +61,9 @@ class Status(IntFlag):
     INVALID = 4
     """Breaks a rule by itself."""
     INVALID_ANCESTOR = 8
-    """Stands on a block that breaks one."""
+    """Stands on a block that breaks one, or was forgotten (then only the object says so)."""
+    UNVERIFIED = 16
+    """A header whose rules could not all be checked yet: the block before its boundary is not connected."""
 
     @property
     def is_invalid(self) -> bool:
@@ -81,7 +83,9 @@ class Entry(Generic[H]):
     __slots__ = (
         "__weakref__",
         "_load",
+        "_note",
         "_parent",
+        "_read_note",
         "hash",
         "header",
         "height",
@@ -99,6 +103,7 @@ class Entry(Generic[H]):
         sequence: int,
         parent: "Entry[H] | None",
         load: "Callable[[BlockHash], Entry[H]]",
+        read_note: "Callable[[BlockHash], bytes | None] | None" = None,
     ) -> None:
         self.hash: BlockHash = header.hash
         self.header = header
@@ -108,6 +113,8 @@ class Entry(Generic[H]):
         self.sequence = sequence
         self._parent = parent
         self._load = load
+        self._read_note = read_note
+        self._note: bytes | None = None
 
     @property
     def parent(self) -> "Entry[H] | None":
@@ -115,6 +122,24 @@ class Entry(Generic[H]):
         if self._parent is not None:
             return self._parent
         return self._load(self.header.parent_hash) if self.height else None
+
+    @property
+    def note(self) -> bytes | None:
+        """What the state machine noted of this block when it was first connected; None before that.
+
+        It is a fact about the block and its ancestors, so it stays when the block leaves the best chain.
+        """
+        if self._note is None and self._read_note is not None:
+            self._note = self._read_note(self.hash)
+        return self._note
+
+    @note.setter
+    def note(self, value: bytes) -> None:
+        self._note = value
+
+    def known(self, hash_: BlockHash) -> "Entry[H]":
+        """Give another entry of the same tree, by hash. Raises UnknownBlock."""
+        return self._load(hash_)
 
     def detach(self) -> None:
         """Forget the parent's object (it stays on disk), so that it can be freed."""
@@ -127,17 +152,36 @@ class Entry(Generic[H]):
 class ConsensusEngine(Protocol[H]):
     """Header rules and preference: a function of ancestors, never of state."""
 
-    def check_header(self, header: H, parent: Entry[H], now: int) -> None:
-        """Raise InvalidHeader, or NotYetValid (nobody is to blame) if it may pass later."""
+    def check_header(self, header: H, parent: Entry[H], now: int) -> bool:
+        """Check a header; give False if some rules must wait for the note of an ancestor.
+
+        Raises InvalidHeader, WrongSeal (the messenger's fault, never held against the hash), or NotYetValid
+        (nobody is to blame) if it may pass later. What waits is asked again when blocks below were connected,
+        and `StateMachine.connect` must check it in any case.
+        """
         ...
 
     def weight(self, header: H, parent: Entry[H]) -> int:
         """Give what this header adds to the branch's weight."""
         ...
 
+    def tie_key(self, entry: Entry[H]) -> tuple[int, ...]:
+        """Give what decides between branches of equal weight, at their last block: higher is better.
+
+        It differs for any two entries and does not change while the ledger is open.
+        """
+        ...
+
 
 class StateView(Protocol):
     """The state under a block: reads see earlier writes; the ledger undoes everything by itself."""
+
+    def note(self, value: bytes) -> None:
+        """Keep `value` beside the block that is being connected, for ever: `Entry.note` gives it back.
+
+        It is written in the same atomic write as the block's state and not undone by a reorganisation.
+        """
+        ...
 
     def get(self, key: bytes) -> bytes | None:
         """Give the value, or None."""
@@ -176,7 +220,10 @@ class StateMachine(Protocol[H, B_contra, R_co]):
         ...
 
     def connect(self, block: B_contra, entry: Entry[H], view: StateView) -> R_co:
-        """Execute the block on `view`; raise InvalidBlock if it breaks a rule."""
+        """Execute the block on `view`.
+
+        Raises InvalidBlock if it breaks a rule, WrongSeal if its seal is not its producer's.
+        """
         ...
 
 

@@ -62,6 +62,7 @@ def check(
         checker.heights,
         checker.best_chain,
         checker.undo_records,
+        checker.notes,
         lambda: checker.bodies(check_block),
         checker.state,
     ]
@@ -177,6 +178,14 @@ class _Checker(Generic[H, B]):
             if height not in found:
                 self.report.note(schema.undo_key(height, self.best[height]), "is missing")
 
+    def notes(self) -> None:
+        for key, _ in self.rows("notes", schema.NOTE):
+            if self.store.get(schema.height_key(key[1:])) is None:
+                self.report.note(key, "has no header row")
+        anchor = self.store.get(schema.META_ANCHOR)
+        if anchor is not None and self.store.get(schema.height_key(anchor)) is None:
+            self.report.note(schema.META_ANCHOR, "names a block that is not known")
+
     def bodies(self, check_block: Callable[[B], None] | None) -> None:
         for key, value in self.rows("bodies", schema.BODY):
             try:
@@ -218,10 +227,10 @@ def reindex(
 ) -> int:
     """Feed every readable header and block of `old` to a ledger on a new store; give the new height.
 
-    The best chain comes first, so that ties fall as they did. The floor is kept, and so are invalid marks
-    unless the files were repaired: repair may let flipped bits through, and a mark is the one thing that is
-    not verified again. Rows of `old` that are damaged or missing are passed over: what stood on them has to
-    come from peers again.
+    The best chain comes first, so that ties fall as they did. Floor and anchor are kept, and so are invalid
+    marks unless the files were repaired: repair may let flipped bits through, and a mark is the one thing
+    that is not verified again. Rows of `old` that are damaged or missing are passed over: what stood on them
+    has to come from peers again.
     Raises StoreCorrupt if the files of `old` themselves cannot be read (`store.repair` first), and what a
     write to the new store raises.
     """
@@ -241,6 +250,10 @@ def reindex(
     if floor is not None and ledger.entry(BlockHash(floor)) is not None:
         with suppress(Rejected, UnknownBlock):  # its branch may be among what was lost
             ledger.finalize(BlockHash(floor))
+    anchor = old.get(schema.META_ANCHOR)
+    if anchor is not None:
+        with suppress(Rejected, UnknownBlock):
+            ledger.prefer(BlockHash(anchor))
     ledger.flush()
     tell("done", ledger.head.height)
     return ledger.head.height

@@ -20,6 +20,10 @@ class HeadView:
         """Give the pairs whose key begins with `prefix`, in key order."""
         return self._store.scan(prefix)
 
+    def note(self, value: bytes) -> NoReturn:  # noqa: ARG002
+        """Refuse."""
+        raise TypeError("only a block changes the state")
+
     def put(self, key: bytes, value: bytes) -> NoReturn:  # noqa: ARG002
         """Refuse."""
         raise TypeError("only a block changes the state")

@@ -56,8 +56,11 @@ class PowEngine:
         self._last = (entry.hash, times)
         return sorted(times)[len(times) // 2]
 
-    def check_header(self, header: Header, parent: Entry[Header], now: int) -> None:
-        """Raise PowHeaderError, or TimeTooNew (a NotYetValid) when only the clock is in the way."""
+    def check_header(self, header: Header, parent: Entry[Header], now: int) -> bool:
+        """Raise PowHeaderError, or TimeTooNew (a NotYetValid) when only the clock is in the way.
+
+        Nothing waits for the state: always True.
+        """
         check_work(self.spec, header)
         expected = next_bits(self.spec, parent.height, parent.header.time)
         if header.bits != expected:
@@ -67,10 +70,15 @@ class PowEngine:
             raise errors.TimeTooOld(f"time {header.time} is not after the median {median}")
         if header.time > now + self.spec.max_future:
             raise errors.TimeTooNew(f"time {header.time} is {header.time - now} s ahead of our clock")
+        return True
 
     def weight(self, header: Header, parent: Entry[Header]) -> int:  # noqa: ARG002 - the seam offers it
         """Give the expected number of hashes behind the header."""
         return work_of(header.bits)
+
+    def tie_key(self, entry: Entry[Header]) -> tuple[int, ...]:
+        """Prefer the block that was seen first (as Bitcoin does)."""
+        return (-entry.sequence,)
 
 
 def check_work(spec: PowSpec, header: Header) -> None:

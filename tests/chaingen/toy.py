@@ -90,11 +90,15 @@ class NoSuchTicket(InvalidBlock):
 class ToyEngine:
     """`work` is what a header weighs; times ahead of the clock may pass later."""
 
-    def check_header(self, header: ToyHeader, parent: Entry[ToyHeader], now: int) -> None:
+    def check_header(self, header: ToyHeader, parent: Entry[ToyHeader], now: int) -> bool:
         if header.time > now:
             raise NotYetValid(f"time {header.time} is ahead of {now}")
         if header.note == FORBIDDEN:
             raise ForbiddenNote("note 666")
+        return True
+
+    def tie_key(self, entry: Entry[ToyHeader]) -> tuple[int, ...]:
+        return (-entry.sequence,)
 
     def weight(self, header: ToyHeader, parent: Entry[ToyHeader]) -> int:
         return header.work

@@ -194,26 +194,14 @@ def receipts_json(block: Block, senders: Sequence[bytes], receipts: Sequence[Rec
     logs_before = gas_before = 0
     rows = zip(block.transactions, senders, receipts, strict=True)
     for index, (tx, sender, receipt) in enumerate(rows):
-        yield _receipt_json(
+        yield receipt_json(
             place, index, tx, sender, receipt, receipt.cumulative_gas - gas_before, logs_before
         )
         gas_before = receipt.cumulative_gas
         logs_before += len(receipt.logs)
 
 
-def receipt_json(block: Block, senders: Sequence[bytes], receipts: Sequence[Receipt], index: int) -> Json:
-    """Write one receipt of a block."""
-    before = receipts[index - 1].cumulative_gas if index else 0
-    logs_before = sum(len(receipt.logs) for receipt in receipts[:index])
-    receipt = receipts[index]
-    gas_used = receipt.cumulative_gas - before
-    place = Place.of(block.header)
-    return _receipt_json(
-        place, index, block.transactions[index], senders[index], receipt, gas_used, logs_before
-    )
-
-
-def _receipt_json(
+def receipt_json(
     place: Place,
     index: int,
     tx: Transaction,
@@ -222,6 +210,7 @@ def _receipt_json(
     gas_used: int,
     logs_before: int,
 ) -> Json:
+    """Write one receipt, given the gas of its transaction and the number of logs before it in the block."""
     tx_hash, tx_index = "0x" + tx.hash.hex(), hex(index)
     return {
         "type": hex(receipt.type),

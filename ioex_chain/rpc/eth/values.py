@@ -5,15 +5,16 @@ no odd number of digits in byte strings.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-import orjson
-from pydantic import PlainValidator, GetPydanticSchema, WithJsonSchema
+from pydantic import GetPydanticSchema, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
 
 from ioex_chain.rpc.params import Param
 
+T = TypeVar("T")
 UINT64 = (1 << 64) - 1
 UINT256 = (1 << 256) - 1
 TAGS = ("earliest", "finalized", "safe", "latest", "pending")
@@ -109,6 +110,15 @@ def read_slot(value: object) -> int:
     if not _SLOT.fullmatch(value):
         raise fault('must be a storage slot: "0x" and 1 to 64 hex digits')
     return int(value, 16)
+
+
+def read_list(value: object, read: Callable[[object], T], most: int) -> list[T]:
+    """Read an array of at most `most` values."""
+    if not isinstance(value, list):
+        raise wrong_type("must be an array")
+    if len(value) > most:
+        raise fault(f"has {len(value)} items, at most {most} are taken")
+    return [read(item) for item in value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +222,39 @@ TxHashParam = Annotated[Hash, Param("the transaction's hash")]
 QuantityResult = Annotated[str, QUANTITY_SCHEMA]
 DataResult = Annotated[str, _schema("^0x([0-9a-f]{2})*$", "bytes")]
 HashResult = Annotated[str, _schema("^0x[0-9a-f]{64}$", "32 bytes")]
+Slots = Annotated[
+    list[int],
+    PlainValidator(lambda value: read_list(value, read_slot, 1_024)),
+    WithJsonSchema({"type": "array", "maxItems": 1_024, "items": {"type": "string"}}),
+]
 
 
-def described(name: str, kind: str = "object") -> Any:
-    """Give the annotation of a result that is written by hand, by its name in the execution-apis."""
-    return Annotated[
-        orjson.Fragment | dict[str, Any] | list[Any] | None,
-        GetPydanticSchema(lambda _source, _handler: core_schema.any_schema()),
-        WithJsonSchema({"type": [kind, "null"], "title": name}),
-    ]
+def _any(schema: dict[str, Any]) -> tuple[GetPydanticSchema, WithJsonSchema]:
+    """Give what marks a result that is written by hand: not checked again, described by `schema`."""
+    return GetPydanticSchema(lambda _source, _handler: core_schema.any_schema()), WithJsonSchema(schema)
+
+
+def _object(name: str) -> dict[str, Any]:
+    return {"type": "object", "title": name, "description": f"{name} of the execution-apis specification"}
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _list(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": schema}
+
+
+_TEXT = {"type": "string"}
+BlockResult = Annotated[Any, *_any(_or_null(_object("Block")))]
+TransactionResult = Annotated[Any, *_any(_or_null(_object("TransactionInfo")))]
+ReceiptResult = Annotated[Any, *_any(_or_null(_object("ReceiptInfo")))]
+ReceiptsResult = Annotated[Any, *_any(_or_null(_list(_object("ReceiptInfo"))))]
+QuantityOrNull = Annotated[Any, *_any(_or_null(_TEXT))]
+LogsResult = Annotated[Any, *_any(_list(_object("Log")))]
+ChangesResult = Annotated[Any, *_any(_list({"anyOf": [_object("Log"), _TEXT]}))]
+ObjectResult = Annotated[Any, *_any({"type": "object"})]
+ListResult = Annotated[Any, *_any({"type": "array"})]
+AnyResult = Annotated[Any, *_any({})]
+SyncingResult = Annotated[Any, *_any({"anyOf": [_object("SyncingStatus"), {"type": "boolean"}]})]

@@ -1,0 +1,430 @@
+"""Casper FFG over the ledger's tree (docs/protocol.md section 4): every block is a checkpoint. No I/O.
+
+Votes, certificates, seals and evidence come in from peers, connected blocks from the ledger; each answer is
+an Outcome. Whether a link is right follows from the record of its target, so it is decided when the target
+was connected. Before that a certificate can only make its branch preferred (so that it gets connected): its
+signatures are checked against the set that the best chain knows by its number.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Generic
+
+from ioex_chain.dpos import certificates, evidence, seal, vote_errors
+from ioex_chain.dpos.block import Payload
+from ioex_chain.dpos.evidence import Offence
+from ioex_chain.dpos.evidence_pool import EvidencePool, SealWatch
+from ioex_chain.dpos.finality_ports import Facts, N, Signatures, Tree
+from ioex_chain.dpos.finality_types import Finalize, Outcome, Prefer, Verdict
+from ioex_chain.dpos.header import SealedHeader
+from ioex_chain.dpos.sets import ArbitratorSet
+from ioex_chain.dpos.vote_pool import VotePool
+from ioex_chain.dpos.votes import Certificate, Checkpoint, Evidence, Link, Vote
+from ioex_chain.primitives.errors import IoexError
+from ioex_chain.primitives.types import BlockHash
+
+HORIZON = 1024
+"""Votes for targets higher than this above the highest known block are ignored."""
+WATCH_DEPTH = 128
+"""Votes are kept for this many heights below the final block, to catch who votes twice."""
+MAX_WAITING = 64
+"""Certificates kept whose target is not connected yet; the oldest goes first."""
+MAX_CERTIFIED = 1024
+"""Certificates kept above the final block; those with the lowest targets go first."""
+MAX_GREETING = 512
+"""Votes told to a new peer."""
+
+
+class Finality(Generic[N]):
+    """Knows the justified and the final block, and who broke the rules. For one thread."""
+
+    def __init__(self, tree: Tree[N], facts: Facts[N], signatures: Signatures, head: N, floor: N) -> None:
+        """Begin with a connected head, and the ledger's floor at or below it."""
+        self._tree = tree
+        self._facts = facts
+        self._signatures = signatures
+        self._pool = VotePool()
+        self._seals = SealWatch()
+        self._evidence = EvidencePool()
+        self._certified: dict[BlockHash, Certificate] = {}
+        self._waiting: dict[Link, Certificate] = {}  # some unchecked: their set is not known yet
+        self._preferred = self.justified = facts.justified_at(head) or checkpoint(floor)
+        recorded = facts.finalised_at(head) or checkpoint(floor)
+        self.finalised = max(recorded, checkpoint(floor), key=lambda point: point.height)
+        self._top = head.height
+        self._final_number = self._set_number(self.finalised)
+
+    # --- what a voter and a producer ask --------------------------------------------------------------
+
+    def link_for(self, entry: N) -> Link | None:
+        """Give the only link that may be voted for with this target; None before it was connected.
+
+        Source: the highest justified block recorded in the target and its ancestors. Genesis is no target.
+        """
+        members, source = self._facts.set_at(entry), self._facts.justified_at(entry)
+        if members is None or source is None or not entry.height:
+            return None
+        return Link(members.number, source, checkpoint(entry))
+
+    def certificate_for(self, parent: N) -> Certificate | None:
+        """Give what a block on `parent` should carry: the highest target that is not recorded yet."""
+        recorded = self._facts.justified_at(parent)
+        if recorded is None:
+            return None
+        for certificate in sorted(self._certified.values(), key=_target_height, reverse=True):
+            target = certificate.link.target
+            if recorded.height < target.height <= parent.height:
+                entry = self._tree.ancestor(parent, target.height)
+                if entry.hash == target.hash and self.link_for(entry) == certificate.link:
+                    return certificate
+        return None
+
+    def evidence_for(
+        self, parent: N, limit: int, counted: Callable[[Offence], bool] = lambda _: False
+    ) -> tuple[Evidence, ...]:
+        """Give up to `limit` items that no block at or below `parent` is known to carry.
+
+        `counted` says what the state after `parent` has counted already: after a restart only it knows.
+        """
+        return self._evidence.due(
+            lambda offence, blocks: any(self._is_below(at, parent) for at in blocks) or counted(offence),
+            limit,
+        )
+
+    # --- what a new peer is told ----------------------------------------------------------------------
+
+    def certificates(self) -> tuple[Certificate, ...]:
+        """Give the certificates for targets at or above the final block, lowest target first."""
+        return tuple(sorted(self._certified.values(), key=_target_height))
+
+    def votes(self, limit: int = MAX_GREETING) -> tuple[Vote, ...]:
+        """Give votes whose targets are above the final block, those with the highest targets first."""
+        found = sorted(self._pool.above(self.finalised.height), key=_vote_height, reverse=True)
+        return tuple(found[:limit])
+
+    def evidence(self) -> tuple[Evidence, ...]:
+        """Give the evidence that no final block carries yet."""
+        return self._evidence.items()
+
+    # --- what comes in --------------------------------------------------------------------------------
+
+    def on_vote(self, vote: Vote) -> Outcome:
+        """Take a vote of anybody, our own too."""
+        link = vote.link
+        if self._pool.holds(vote):
+            return Outcome(Verdict.KNOWN)
+        if link.target.height > self._top + HORIZON:
+            return Outcome(Verdict.IGNORED)
+        try:
+            key = self._signatures.voter(vote)
+        except seal.BadSignature as fault:
+            return Outcome(Verdict.FAULTY, fault=fault)
+        entry = self._tree.entry(link.target.hash)
+        members = self._members(link, entry)
+        is_member = members is not None and _has(members, key)
+        if not is_member and not self._is_judged(key):
+            return self._refuse_stranger(key, link, entry)
+        is_new, found = self._watch(key, vote)
+        try:
+            self._check_vote(link, entry, is_member, key)
+        except vote_errors.InvalidVote as fault:
+            return Outcome(Verdict.FAULTY, fault=fault, evidence=found)
+        if link.target.height <= self.finalised.height:
+            return Outcome(Verdict.OLD, evidence=found)
+        if not is_new:
+            return Outcome(Verdict.KNOWN)
+        return self._count(vote, entry, found)
+
+    def on_certificate(self, certificate: Certificate) -> Outcome:
+        """Take a certificate that a peer sent, or that stands in a block that is not connected."""
+        link = certificate.link
+        known = self._certified.get(link.target.hash)
+        if (known is not None and known.link == link) or self._waiting.get(link) == certificate:
+            return Outcome(Verdict.KNOWN)
+        if link.target.height > self._top + HORIZON:
+            return Outcome(Verdict.IGNORED)
+        entry = self._tree.entry(link.target.hash)
+        own = None if entry is None else self.link_for(entry)
+        members = self._members(link, entry)
+        if members is None:
+            return self._wait(certificate, entry)
+        try:
+            votes = certificates.check(certificate, members, self._signatures)
+        except vote_errors.InvalidCertificate as fault:
+            certain = self._is_certain(link, entry)
+            return Outcome(Verdict.FAULTY, fault=fault) if certain else Outcome(Verdict.IGNORED)
+        found = tuple(item for key, vote in votes.items() for item in self._watch(key, vote)[1])
+        if own is not None and own != link:
+            wrong = vote_errors.WrongLink("source, height or set are not those recorded at the target")
+            return Outcome(Verdict.FAULTY, fault=wrong, evidence=found)
+        return self._judge(certificate, entry, found)
+
+    def on_block(self, entry: N, payload: Payload) -> Outcome:
+        """Take a block that was connected (again), parents before children: what waited for it, counts."""
+        self._top = max(self._top, entry.height)
+        found = self._carried(entry, payload)
+        actions = self._recorded(entry)
+        votes: tuple[Vote, ...] = ()
+        new: tuple[Certificate, ...] = ()
+        link = self.link_for(entry)
+        if link is not None and link.target.height > self.finalised.height:
+            tally = self._pool.votes_for(link)
+            votes = tuple(tally.values())
+            certificate = self._checked(link, entry) or self._assemble(link, entry)
+            if certificate is not None and self._is_below(self.finalised.hash, entry):
+                actions += self._accept(certificate)
+                new = (certificate,)
+        for waiting in [waiting for waiting in self._waiting if waiting.target.hash == entry.hash]:
+            del self._waiting[waiting]
+        return Outcome(Verdict.NEW, actions, votes, new, found)
+
+    def on_header(self, header: SealedHeader, entry: N | None = None) -> Outcome:
+        """Take a header with its seal, whether the ledger took it or not; `entry` if it did."""
+        actions: tuple[Prefer | Finalize, ...] = ()
+        if entry is not None:
+            self._top = max(self._top, entry.height)
+            for link in [link for link in self._waiting if link.target.hash == entry.hash]:
+                actions += self._foresee(link, entry)
+        if not header.seal:
+            return Outcome(Verdict.KNOWN, actions)
+        try:
+            key = self._signatures.sealer(header)
+        except seal.BadSignature as fault:
+            return Outcome(Verdict.FAULTY, actions, fault=fault)
+        if not self._is_judged(key):
+            return Outcome(Verdict.IGNORED, actions)
+        proof = self._seals.add(key, header)
+        return Outcome(Verdict.NEW, actions, evidence=() if proof is None else self._keep(key, proof))
+
+    def on_evidence(self, item: Evidence) -> Outcome:
+        """Take evidence that a peer sent."""
+        try:
+            offence = evidence.offence(item, self._signatures)
+        except IoexError as fault:  # InvalidEvidence or BadSignature
+            return Outcome(Verdict.FAULTY, fault=fault)
+        if not self._is_judged(offence.key):
+            return Outcome(Verdict.IGNORED)
+        found = self._keep(offence.key, item)
+        return Outcome(Verdict.NEW if found else Verdict.KNOWN, evidence=found)
+
+    # --- votes ----------------------------------------------------------------------------------------
+
+    def _refuse_stranger(self, key: bytes, link: Link, entry: N | None) -> Outcome:
+        if not self._is_certain(link, entry):
+            return Outcome(Verdict.IGNORED)
+        fault = vote_errors.NotAMember(f"0x{key.hex()} has no seat in set {link.set_number}")
+        return Outcome(Verdict.FAULTY, fault=fault)
+
+    def _check_vote(self, link: Link, entry: N | None, is_member: bool, key: bytes) -> None:
+        """Raise if the vote is wrong for certain; what is not known yet is not held against it."""
+        if entry is not None and entry.height != link.target.height:
+            raise vote_errors.WrongTargetHeight(f"the target has height {entry.height}")
+        own = None if entry is None else self.link_for(entry)
+        if own is not None and link.set_number != own.set_number:
+            raise vote_errors.WrongSet(f"in force at the target is set {own.set_number}")
+        if own is not None and link.source != own.source:
+            raise vote_errors.WrongSource(f"the source recorded at the target has height {own.source.height}")
+        if not is_member and self._is_certain(link, entry):
+            raise vote_errors.NotAMember(f"0x{key.hex()} has no seat in set {link.set_number}")
+
+    def _count(self, vote: Vote, entry: N | None, found: tuple[Evidence, ...]) -> Outcome:
+        link = vote.link
+        certificate = self._assemble(link, entry)
+        if entry is None or self.link_for(entry) is None:
+            if certificate is not None:
+                waits = self._wait(certificate, entry)
+                return Outcome(Verdict.WAITING, waits.actions, evidence=found, wanted=waits.wanted)
+            return Outcome(Verdict.WAITING, evidence=found)
+        if certificate is None or link.target.hash in self._certified:
+            return Outcome(Verdict.NEW, votes=(vote,), evidence=found)
+        judged = self._judge(certificate, entry, found)
+        return Outcome(judged.verdict, judged.actions, (vote,), judged.certificates, found)
+
+    def _assemble(self, link: Link, entry: N | None) -> Certificate | None:
+        members = self._members(link, entry)
+        if members is None or members.number != link.set_number:
+            return None
+        return certificates.assemble(link, self._pool.votes_for(link), members)
+
+    def _watch(self, key: bytes, vote: Vote) -> tuple[bool, tuple[Evidence, ...]]:
+        """Keep a member's vote; give whether it is new, and new evidence."""
+        is_new, proof = self._pool.add(key, vote)
+        return is_new, () if proof is None else self._keep(key, proof)
+
+    # --- certificates ---------------------------------------------------------------------------------
+
+    def _judge(self, certificate: Certificate, entry: N | None, found: tuple[Evidence, ...]) -> Outcome:
+        """Decide on a certificate whose signatures are sound."""
+        if certificate.link.target.height <= self.finalised.height:
+            return Outcome(Verdict.OLD, evidence=found)
+        if entry is None or self.link_for(entry) is None:
+            waits = self._wait(certificate, entry)
+            return Outcome(Verdict.WAITING, waits.actions, evidence=found, wanted=waits.wanted)
+        if not self._is_below(self.finalised.hash, entry):
+            return Outcome(Verdict.CONFLICT, evidence=found)
+        return Outcome(Verdict.NEW, self._accept(certificate), (), (certificate,), found)
+
+    def _checked(self, link: Link, entry: N) -> Certificate | None:
+        """Give the certificate that waits for a link, if its signatures are sound."""
+        certificate, members = self._waiting.get(link), self._members(link, entry)
+        if certificate is None or members is None:
+            return None
+        try:
+            certificates.check(certificate, members, self._signatures)
+        except vote_errors.InvalidCertificate:
+            return None
+        return certificate
+
+    def _wait(self, certificate: Certificate, entry: N | None) -> Outcome:
+        self._waiting[certificate.link] = certificate
+        while len(self._waiting) > MAX_WAITING:
+            del self._waiting[next(iter(self._waiting))]
+        if entry is None:
+            return Outcome(Verdict.WAITING, wanted=(certificate.link.target.hash,))
+        return Outcome(Verdict.WAITING, self._foresee(certificate.link, entry))
+
+    def _foresee(self, link: Link, entry: N) -> tuple[Prefer | Finalize, ...]:
+        """Prefer the branch of a certificate whose target is known but not connected, if it can be right.
+
+        Its signatures must be checked: the set that its number names on the best chain is the right one
+        unless more than a third of a set lies. The source must be justified and below the target.
+        """
+        if self.link_for(entry) is not None or link.target != checkpoint(entry):
+            return ()
+        if link.target.height <= self._preferred.height or link.set_number < self._final_number:
+            return ()
+        if not self._is_justified(link.source) or not self._is_below(link.source.hash, entry):
+            return ()
+        if not self._is_below(self.finalised.hash, entry) or self._checked(link, entry) is None:
+            return ()
+        self._preferred = link.target
+        return (Prefer(link.target.hash),)
+
+    def _accept(self, certificate: Certificate) -> tuple[Prefer | Finalize, ...]:
+        """Count a right certificate: its target is justified, its source final if it is the parent."""
+        link = certificate.link
+        self._certified[link.target.hash] = certificate
+        actions = self._justify(link.target)
+        if link.source.height + 1 == link.target.height:
+            actions += self._finalise(link.source)
+        for waiting in [waiting for waiting in self._waiting if waiting.source == link.target]:
+            entry = self._tree.entry(waiting.target.hash)
+            if entry is not None:
+                actions += self._foresee(waiting, entry)
+        while len(self._certified) > MAX_CERTIFIED:
+            del self._certified[
+                min(self._certified, key=lambda hash_: _target_height(self._certified[hash_]))
+            ]
+        return actions
+
+    def _justify(self, point: Checkpoint) -> tuple[Prefer | Finalize, ...]:
+        if point.height > self.justified.height:
+            self.justified = point
+        if point.height <= self._preferred.height:
+            return ()
+        self._preferred = point
+        return (Prefer(point.hash),)
+
+    def _finalise(self, point: Checkpoint) -> tuple[Prefer | Finalize, ...]:
+        if point.height <= self.finalised.height:
+            return ()
+        self.finalised = point
+        self._final_number = self._set_number(point)
+        self._pool.prune(point.height - WATCH_DEPTH)
+        self._evidence.settle(self._is_final)
+        for hash_ in [
+            hash_ for hash_, known in self._certified.items() if _target_height(known) < point.height
+        ]:
+            del self._certified[hash_]
+        for link in [link for link in self._waiting if link.target.height <= point.height]:
+            del self._waiting[link]
+        return (Finalize(point.hash),)
+
+    # --- blocks ---------------------------------------------------------------------------------------
+
+    def _recorded(self, entry: N) -> tuple[Prefer | Finalize, ...]:
+        """Take over what the payloads up to a block justify and finalise."""
+        justified, final = self._facts.justified_at(entry), self._facts.finalised_at(entry)
+        if justified is None or final is None or not self._is_below(self.finalised.hash, entry):
+            return ()  # a branch against the final block: the ledger leaves it by itself
+        return self._justify(justified) + self._finalise(final)
+
+    def _carried(self, entry: N, payload: Payload) -> tuple[Evidence, ...]:
+        """Note what a block carries: its evidence, and the votes in its certificate. Both are checked."""
+        found: tuple[Evidence, ...] = ()
+        for item in payload.evidence:
+            offence = evidence.offence(item, self._signatures)
+            self._evidence.add(offence, item)
+            self._evidence.carried(offence, entry.hash)
+        certificate = payload.certificate
+        if certificate is None or certificate.link.target.hash in self._certified:
+            return found
+        target = self._tree.entry(certificate.link.target.hash)
+        members = None if target is None else self._facts.set_at(target)
+        if members is not None:
+            for position, vote in certificates.take_apart(certificate):
+                found += self._watch(members.members[position].key, vote)[1]
+            if certificate.link.target.height >= self.finalised.height:
+                self._certified[certificate.link.target.hash] = certificate
+        return found
+
+    # --- small questions ------------------------------------------------------------------------------
+
+    def _members(self, link: Link, entry: N | None) -> ArbitratorSet | None:
+        known = None if entry is None else self._facts.set_at(entry)
+        return known if known is not None else self._facts.set_numbered(link.set_number)
+
+    def _is_certain(self, link: Link, entry: N | None) -> bool:
+        """Whether the set of a link is known for certain: numbers up to the final block's have one set."""
+        return (entry is not None and self.link_for(entry) is not None) or (
+            link.set_number <= self._final_number and self._members(link, entry) is not None
+        )
+
+    def _set_number(self, point: Checkpoint) -> int:
+        entry = self._tree.entry(point.hash)
+        members = None if entry is None else self._facts.set_at(entry)
+        return 0 if members is None else members.number
+
+    def _judged(self) -> Iterator[ArbitratorSet]:
+        """Give the sets whose members can be judged: the one before, in force at the final block, later."""
+        number = max(0, self._final_number - 1)
+        while (members := self._facts.set_numbered(number)) is not None:
+            yield members
+            number += 1
+
+    def _is_judged(self, key: bytes) -> bool:
+        return any(_has(members, key) for members in self._judged())
+
+    def _is_below(self, hash_: BlockHash, entry: N) -> bool:
+        """Whether the block is `entry` or one of its ancestors."""
+        other = self._tree.entry(hash_)
+        if other is None or other.height > entry.height:
+            return False
+        return self._tree.ancestor(entry, other.height).hash == hash_
+
+    def _is_final(self, hash_: BlockHash) -> bool:
+        final = self._tree.entry(self.finalised.hash)
+        return final is not None and self._is_below(hash_, final)
+
+    def _is_justified(self, point: Checkpoint) -> bool:
+        return point in (self.justified, self.finalised) or point.hash in self._certified
+
+    def _keep(self, key: bytes, item: Evidence) -> tuple[Evidence, ...]:
+        offence: Offence = evidence.name(key, item)
+        return (item,) if self._evidence.add(offence, item) else ()
+
+
+def checkpoint(entry: "N") -> Checkpoint:
+    """Name a block as votes do."""
+    return Checkpoint(entry.hash, entry.height)
+
+
+def _has(members: ArbitratorSet, key: bytes) -> bool:
+    return any(member.key == key for member in members.members)
+
+
+def _target_height(certificate: Certificate) -> int:
+    return certificate.link.target.height
+
+
+def _vote_height(vote: Vote) -> int:
+    return vote.link.target.height

@@ -1,0 +1,86 @@
+"""What finality needs of the chain around it; the ledger and its records fulfil it, a simulation fakes it."""
+
+from typing import Protocol, TypeVar
+
+from ioex_chain.dpos import seal
+from ioex_chain.dpos.header import SealedHeader
+from ioex_chain.dpos.sets import ArbitratorSet
+from ioex_chain.dpos.votes import Checkpoint, Vote
+from ioex_chain.primitives.types import BlockHash
+
+
+class Node(Protocol):
+    """A block in the tree; the ledger's Entry is one."""
+
+    @property
+    def hash(self) -> BlockHash:
+        """The block's identity."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """Blocks below it."""
+        ...
+
+
+N = TypeVar("N", bound=Node)
+N_contra = TypeVar("N_contra", bound=Node, contravariant=True)
+
+
+class Tree(Protocol[N]):
+    """The blocks whose headers are known and not invalid, on all branches."""
+
+    def entry(self, hash_: BlockHash) -> N | None:
+        """Give a block; None if its header is not known or it is invalid."""
+        ...
+
+    def ancestor(self, entry: N, height: int) -> N:
+        """Give the ancestor at `height`, at most the entry's own."""
+        ...
+
+
+class Facts(Protocol[N_contra]):
+    """What was recorded of blocks when they were connected (docs/protocol.md section 4)."""
+
+    def set_at(self, entry: N_contra) -> ArbitratorSet | None:
+        """Give the set in force in the block's own round; None while the block was never connected."""
+        ...
+
+    def justified_at(self, entry: N_contra) -> Checkpoint | None:
+        """Give the highest block justified by payloads of the block and its ancestors; None as `set_at`."""
+        ...
+
+    def finalised_at(self, entry: N_contra) -> Checkpoint | None:
+        """Give the highest block finalised by payloads of the block and its ancestors; None as `set_at`."""
+        ...
+
+    def set_numbered(self, number: int) -> ArbitratorSet | None:
+        """Give a set of the best chain: one that was or is in force, or waits for it; None if unknown."""
+        ...
+
+
+class Signatures(Protocol):
+    """Who signed: 20-byte addresses. A simulation may fake it."""
+
+    def voter(self, vote: Vote) -> bytes:
+        """Give the key of a vote. Raises BadSignature."""
+        ...
+
+    def sealer(self, header: SealedHeader) -> bytes:
+        """Give the key of a seal. Raises BadSignature."""
+        ...
+
+
+class RecoveredSignatures:
+    """Signatures of one DPoS chain, by public key recovery; `genesis` is its genesis hash."""
+
+    def __init__(self, genesis: bytes) -> None:
+        self._genesis = genesis
+
+    def voter(self, vote: Vote) -> bytes:
+        """Give the key of a vote. Raises BadSignature."""
+        return seal.signer_of(vote.signature, seal.vote_digest(self._genesis, vote.link))
+
+    def sealer(self, header: SealedHeader) -> bytes:
+        """Give the key of a seal. Raises BadSignature."""
+        return seal.signer_of(header.seal, seal.seal_digest(self._genesis, header.hash))

@@ -7,7 +7,7 @@ from ioex_chain.dpos.mempool_queue import SenderQueue
 from ioex_chain.dpos.mempool_types import PooledTransaction, Score, score
 
 _Item = tuple[Score, int, PooledTransaction]
-_SLACK = 1_000
+_SLACK = 10_000
 
 
 class EvictionOrder:
@@ -22,6 +22,7 @@ class EvictionOrder:
         self._base_fee = 0
         self._tails: list[_Item] | None = None
         self._queued: list[_Item] = []
+        self._most = 0
 
     def reset(self) -> None:
         """Forget all: the base fee is another, or much has changed."""
@@ -32,7 +33,7 @@ class EvictionOrder:
         """Note that a queue may have another tail, or one queued more."""
         if self._tails is None:
             return
-        if len(self._tails) + len(self._queued) > 4 * sum(map(len, self._queues.values())) + _SLACK:
+        if len(self._tails) + len(self._queued) > self._most:
             self.reset()
             return
         tail = queue.tail
@@ -56,6 +57,7 @@ class EvictionOrder:
         heapq.heapify(tails)
         heapq.heapify(self._queued)
         self._tails = tails
+        self._most = 2 * (len(tails) + len(self._queued)) + _SLACK
         return tails
 
     def cheapest_queued(self, base_fee: int) -> PooledTransaction | None:

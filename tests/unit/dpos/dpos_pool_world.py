@@ -139,7 +139,7 @@ class PoolWorld:
         """Take back `undo` blocks, then put these transactions into one."""
         gone = [self.blocks.pop() for _ in range(undo)]
         for block in gone:
-            for one in block:
+            for one in reversed(block):
                 self._move(one, -1)
         for one in txs:
             self._move(one, 1)

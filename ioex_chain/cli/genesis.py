@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from ioex_chain.crypto.address import checksum_account
+from ioex_chain.evm.genesis import genesis_hash, node_rewards_balance
+from ioex_chain.evm.types import WEI_PER_POW_UNIT
 from ioex_chain.pow.genesis import check_genesis, genesis_block, identity_of
 from ioex_chain.primitives.errors import IoexError
 from ioex_chain.primitives.types import display
-from ioex_chain.spec.build import build_document, encode_document, read_beneficiaries
+from ioex_chain.spec.build import build_document, encode_document, read_beneficiaries, read_consortium
 from ioex_chain.spec.document import format_amount, parse_amount
 from ioex_chain.spec.load import (
     NETWORKS,
@@ -64,6 +66,10 @@ def build(
         Path | None,
         typer.Option(help="JSON: plan line -> address, pk(..), multi(..), or a list of them with amounts."),
     ] = None,
+    consortium: Annotated[
+        Path | None,
+        typer.Option(help="JSON: owner_keys, owner_quorum and members of the DPoS chain's first set."),
+    ] = None,
     genesis_time: Annotated[str | None, typer.Option(help="Unix seconds or ISO 8601 with a zone.")] = None,
     listing_time: Annotated[
         str | None, typer.Option(help="Start of line E1's locks: Unix seconds or ISO 8601 with a zone.")
@@ -81,7 +87,8 @@ def build(
     try:
         template = read_shipped(network) if network in NETWORKS else read_document(Path(network))
         grants = read_beneficiaries(beneficiaries) if beneficiaries else {}
-        document = build_document(template, grants, unsold, *times)
+        seats = read_consortium(consortium) if consortium else None
+        document = build_document(template, grants, unsold, *times, consortium=seats)
         spec = to_spec(document, str(output))
         check_genesis(spec, genesis_block(spec))
         _write_new(output, encode_document(document))
@@ -103,6 +110,7 @@ def describe(spec: NetworkSpec) -> dict[str, Any]:
         "provisional": spec.token.provisional,
         "genesis_hash": display(block.hash),
         "merkle_root": display(block.header.merkle_root),
+        "dpos_genesis_hash": genesis_hash(spec, block.hash).hex(),
         "network_id": identity_of(spec).hex(),
         "genesis_time": spec.pow.genesis_time,
         "listing_time": spec.token.listing_time,
@@ -114,6 +122,31 @@ def describe(spec: NetworkSpec) -> dict[str, Any]:
             for date in calendar(spec)
         ],
         "contracts": {name: checksum_account(address) for name, address in spec.contracts.addresses.items()},
+        "dpos": _consortium(spec),
+    }
+
+
+def _consortium(spec: NetworkSpec) -> dict[str, Any]:
+    balances = {checksum_account(row.address): row.wei for row in spec.dpos.accounts}
+    balances[checksum_account(spec.contracts.node_rewards)] = node_rewards_balance(spec)
+    return {
+        "chain_id": spec.dpos.chain_id,
+        "seats": spec.dpos.seats,
+        "owner": checksum_account(spec.dpos.owner),
+        "owner_keys": [checksum_account(key) for key in spec.dpos.owner_keys],
+        "owner_quorum": spec.dpos.owner_quorum,
+        "members": [
+            {
+                "key": checksum_account(member.key),
+                "payout": checksum_account(member.payout),
+                "operator": checksum_account(member.operator),
+                "name": member.name,
+            }
+            for member in spec.dpos.members
+        ],
+        "balances": {
+            address: format_amount(wei // WEI_PER_POW_UNIT) for address, wei in balances.items() if wei
+        },
     }
 
 
@@ -139,11 +172,16 @@ def _print_report(report: dict[str, Any]) -> None:
     console = Console(highlight=False)
     state = "provisional" if report["provisional"] else "final"
     console.print(f"[bold]{report['network']}[/bold] ({state})")
-    for key in ("genesis_hash", "merkle_root", "network_id", "bits"):
-        console.print(f"{key.replace('_', ' '):>14}  {report[key]}", soft_wrap=True)
+    for key in ("genesis_hash", "merkle_root", "dpos_genesis_hash", "network_id", "bits"):
+        console.print(f"{key.replace('_', ' '):>17}  {report[key]}", soft_wrap=True)
     for key in ("genesis_time", "listing_time"):
-        console.print(f"{key.replace('_', ' '):>14}  {_date(report[key])}")
-    console.print(f"{'supply':>14}  {_grouped(report['supply'])} IOEX")
+        console.print(f"{key.replace('_', ' '):>17}  {_date(report[key])}")
+    console.print(f"{'supply':>17}  {_grouped(report['supply'])} IOEX")
+    consortium = report["dpos"]
+    owners = f"{consortium['owner_quorum']} of {len(consortium['owner_keys'])} owners"
+    console.print(f"{'first set':>17}  {len(consortium['members'])} of {consortium['seats']} seats, {owners}")
+    on_dpos = sum(map(parse_amount, consortium["balances"].values()))
+    console.print(f"{'on the DPoS chain':>17}  {_grouped(format_amount(on_dpos))} IOEX, backed to the unit")
     plan = Table("line", "for", _right("IOEX"), _right("outputs"), _right("last unlock"), title="Token plan")
     for line in report["plan"]:
         last = max((row["unlock_time"] for row in line["outputs"]), default=0)

@@ -7,7 +7,9 @@ checked either: a node knows it by its hash.
 
 from hashlib import sha256
 
-from ioex_chain.crypto.address import deposit_script, witness_script
+from ioex_chain.crypto.address import checksum_account, deposit_script, witness_script
+from ioex_chain.evm.genesis import genesis_hash
+from ioex_chain.evm.types import WEI_PER_POW_UNIT
 from ioex_chain.pow.block import Block
 from ioex_chain.pow.errors import ScriptError
 from ioex_chain.pow.header import Header
@@ -48,8 +50,9 @@ def genesis_block(spec: NetworkSpec) -> Block:
 
 
 def identity_of(spec: NetworkSpec) -> bytes:
-    """Give the network's identity; provisional while the DPoS chain has no genesis (spec/identity)."""
-    return network_id(genesis_block(spec).hash)
+    """Give the network's identity: over both genesis hashes (spec/identity)."""
+    pow_genesis = genesis_block(spec).hash
+    return network_id(pow_genesis, genesis_hash(spec, pow_genesis))
 
 
 class WrongGenesis(IoexError):
@@ -57,7 +60,9 @@ class WrongGenesis(IoexError):
 
 
 def check_genesis(spec: NetworkSpec, block: Block) -> None:
-    """Check a genesis block's bytes against the plan, output by output. Raises WrongGenesis, DecodeError.
+    """Check a genesis block's bytes against the plan, output by output, and the DPoS chain's balances.
+
+    Raises WrongGenesis, DecodeError.
 
     The locks are read back from the scripts with the code that consensus spends by, not with the code that
     wrote them: amount, form, hash of the witness script, unlock time.
@@ -72,6 +77,19 @@ def check_genesis(spec: NetworkSpec, block: Block) -> None:
             _check_output(spec, output, allocation)
         except (WrongGenesis, ScriptError) as error:
             raise WrongGenesis(f"output {index} (line {allocation.plan}): {error}") from error
+    _check_backing(spec, coinbase)
+
+
+def _check_backing(spec: NetworkSpec, coinbase: Transaction) -> None:
+    """Each DPoS genesis balance stands in outputs to its deposit address (docs/protocol.md section 6)."""
+    for account in spec.dpos.accounts:
+        script = deposit_script(account.address)
+        paid = sum(output.value for output in coinbase.outputs if output.script == script)
+        if paid * WEI_PER_POW_UNIT != account.wei:
+            raise WrongGenesis(
+                f"{checksum_account(account.address)} has {account.wei} wei on the DPoS chain, "
+                f"its deposits are {paid} units of 1e-8 IOEX"
+            )
 
 
 def _check_output(spec: NetworkSpec, output: TxOut, allocation: Allocation) -> None:
@@ -80,8 +98,8 @@ def _check_output(spec: NetworkSpec, output: TxOut, allocation: Allocation) -> N
     form = classify(output.script)
     if form is None or form is Form.DATA or form is Form.RESERVE:
         raise WrongGenesis("is no form that genesis may pay")
-    if form is Form.DEPOSIT and output.script != deposit_script(spec.contracts.node_rewards):
-        raise WrongGenesis("pays a deposit program other than NodeRewards'")
+    if form is Form.DEPOSIT and output.script not in _deposits(spec):
+        raise WrongGenesis("pays a deposit program other than NodeRewards' and those of DPoS accounts")
     lock_time = None
     if allocation.witness_script:
         if output.script != witness_script(0, sha256(allocation.witness_script).digest()):
@@ -89,3 +107,8 @@ def _check_output(spec: NetworkSpec, output: TxOut, allocation: Allocation) -> N
         lock_time = parse_spend_script(allocation.witness_script).lock_time
     if (lock_time or 0) != allocation.unlock_time:
         raise WrongGenesis(f"is locked until {lock_time} instead of {allocation.unlock_time}")
+
+
+def _deposits(spec: NetworkSpec) -> set[bytes]:
+    addresses = [spec.contracts.node_rewards, *(account.address for account in spec.dpos.accounts)]
+    return {deposit_script(address) for address in addresses}

@@ -4,11 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-from pydantic import BeforeValidator, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
+from ioex_chain.crypto.address import InvalidAddress, address_to_script, checksum_account
+from ioex_chain.spec.consortium import account_of_deposit
 from ioex_chain.spec.document import (
+    AccountDocument,
+    AccountText,
     AllocationDocument,
     AmountText,
+    MemberDocument,
     NetworkDocument,
     Strict,
     Unlock,
@@ -43,6 +48,27 @@ _Grants = Annotated[list[_GrantDocument], BeforeValidator(_whole_line)]
 _FILE: TypeAdapter[dict[str, _Grants]] = TypeAdapter(dict[str, _Grants])
 
 
+class Consortium(Strict):
+    """Who holds the seats of set 0, and whose word is the owner's."""
+
+    owner_keys: Annotated[list[AccountText], Field(min_length=1, max_length=32)]
+    owner_quorum: Annotated[int, Field(ge=1, le=32)]
+    members: Annotated[list[MemberDocument], Field(min_length=1, max_length=51)]
+
+
+def read_consortium(path: Path) -> Consortium:
+    """Read a consortium file: owner_keys, owner_quorum, and members as `dpos.members` in a network's file.
+
+    Raises SpecFileUnreadable, BadField.
+    """
+    try:
+        return Consortium.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise SpecFileUnreadable(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise bad_field(error, str(path)) from error
+
+
 def read_beneficiaries(path: Path) -> dict[str, list[Grant]]:
     """Read a beneficiaries file: {"A": "<beneficiary>", "D": [{"beneficiary": ..., "amount": "..."}, ...]}.
 
@@ -62,15 +88,16 @@ def _grant(item: _GrantDocument) -> Grant:
 
 
 def current_grants(document: NetworkDocument) -> dict[str, list[Grant]]:
-    """Give the beneficiaries that a document has, for lines with a single one."""
-    found: dict[str, dict[str, str]] = {}
+    """Give the beneficiaries that a document has, with their amounts where a line has several."""
+    found: dict[str, dict[str, Grant]] = {}
     for row in document.token.allocations:
-        found.setdefault(row.plan, {})[row.beneficiary] = row.key_path
-    return {
-        letter: [Grant(beneficiary, None, path) for beneficiary, path in parties.items()]
-        for letter, parties in found.items()
-        if len(parties) == 1
-    }
+        line = found.setdefault(row.plan, {})
+        before = line.get(row.beneficiary, Grant(row.beneficiary, 0, row.key_path))
+        line[row.beneficiary] = before._replace(amount=(before.amount or 0) + parse_amount(row.amount))
+    for line in found.values():
+        if len(line) == 1:
+            line.update({name: grant._replace(amount=None) for name, grant in line.items()})
+    return {letter: list(line.values()) for letter, line in found.items()}
 
 
 def build_document(
@@ -79,11 +106,12 @@ def build_document(
     unsold: Mapping[str, int],
     genesis_time: int | None = None,
     listing_time: int | None = None,
+    consortium: Consortium | None = None,
 ) -> NetworkDocument:
     """Give the document with these beneficiaries in place of its own, checked as the loader does.
 
-    A line that `beneficiaries` leaves out keeps its single one. `unsold` are PoW units of E1 and E2 that
-    move to A. Raises GenesisError naming the line.
+    A line that `beneficiaries` leaves out keeps its own. `unsold` are PoW units of E1 and E2 that move to A.
+    Outputs to deposit addresses become balances of the DPoS genesis. Raises GenesisError naming the line.
     """
     for letter in beneficiaries:
         if letter not in PLAN or letter == NODE_REWARDS_LINE:
@@ -98,8 +126,11 @@ def build_document(
         "unsold": {letter: format_amount(amount) for letter, amount in sorted(unsold.items()) if amount},
         "allocations": [row.model_dump() for row in rows],
     }
+    raw["dpos"]["accounts"] = [row.model_dump() for row in _accounts(document.pow.address_prefix, rows)]
+    if consortium is not None:
+        raw["dpos"] |= consortium.model_dump()
     if genesis_time is not None:
-        raw["pow"]["genesis_time"] = genesis_time
+        raw["pow"]["genesis_time"] = raw["dpos"]["genesis_time"] = genesis_time
     if listing_time is not None:
         raw["token"]["listing_time"] = listing_time
     try:
@@ -110,13 +141,27 @@ def build_document(
     return built
 
 
+def _accounts(prefix: str, rows: Sequence[AllocationDocument]) -> list[AccountDocument]:
+    """Give the DPoS balances that outputs to deposit addresses back, in the order of the outputs."""
+    found: dict[bytes, tuple[int, str]] = {}
+    for row in rows:
+        try:
+            account = account_of_deposit(address_to_script(prefix, row.beneficiary))
+        except InvalidAddress:  # NodeRewards, pk() or multi(): what is wrong the loader says
+            continue
+        if account is not None:
+            found[account] = (found.get(account, (0, ""))[0] + parse_amount(row.amount), row.key_path)
+    return [
+        AccountDocument(address=checksum_account(account), amount=format_amount(amount), key_path=path)
+        for account, (amount, path) in found.items()
+    ]
+
+
 def _rows(line: PlanLine, amount: int, grants: Sequence[Grant]) -> list[AllocationDocument]:
     if not amount:
         return []
     if not grants:
-        raise BadBeneficiary(
-            line.letter, "the line has no single beneficiary to keep: give its beneficiaries"
-        )
+        raise BadBeneficiary(line.letter, "the line has no beneficiary to keep: give its beneficiaries")
     if len(grants) == 1 and grants[0].amount is None:
         grants = [grants[0]._replace(amount=amount)]
     parts = [grant.amount or 0 for grant in grants]

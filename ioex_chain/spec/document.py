@@ -58,11 +58,21 @@ def _check_account(text: str) -> str:
     return text
 
 
+def _check_name(text: str) -> str:
+    if len(text.encode()) > 32:
+        raise ValueError(f"{text!r} is above 32 bytes of UTF-8")
+    return text
+
+
 AmountText = Annotated[str, AfterValidator(_check_amount)]
 BitsText = Annotated[str, Field(pattern=r"^0x[0-9a-f]{8}$"), AfterValidator(_check_bits)]
 AccountText = Annotated[str, AfterValidator(_check_account)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
+SlotSeconds = Annotated[int, Field(ge=1, le=3600)]
+Gas = Annotated[int, Field(ge=1_000_000, le=10**12)]
+KeyPath = Annotated[str, Field(pattern=r"^(m(/[0-9]+'?)+)?$")]
+SeedText = Annotated[str, Field(pattern=r"^ioex://[0-9a-f]{64}@[^\s/?#@]+:[0-9]{1,5}$")]
 Time = Annotated[int, Field(ge=LOCK_TIME_THRESHOLD, lt=1 << 32)]
 
 
@@ -88,7 +98,7 @@ class AllocationDocument(Strict):
     """An address, `pk(...)`, `multi(...)`, or NodeRewards."""
     unlock: Unlock | None = None
     """Absent when free."""
-    key_path: Annotated[str, Field(pattern=r"^(m(/[0-9]+'?)+)?$")] = ""
+    key_path: KeyPath = ""
     """Path of the key under the published mnemonic, where the beneficiary is one of its addresses."""
 
 
@@ -121,17 +131,60 @@ class PowDocument(Strict):
     activations: list[Annotated[int, Field(ge=1, lt=1 << 32)]]
     minimum_work: Annotated[str, Field(pattern=r"^0x[0-9a-f]{1,64}$")] = "0x0"
     """Hexadecimal: work grows beyond what JSON numbers hold."""
-    seeds: list[Annotated[str, Field(pattern=r"^ioex://[0-9a-f]{64}@[^\s/?#@]+:[0-9]{1,5}$")]] = []
+    seeds: list[SeedText] = []
+
+
+class SlotLengthDocument(Strict):
+    """From `slot` on, a round boundary, a slot lasts `seconds`."""
+
+    slot: Annotated[int, Field(ge=1, lt=1 << 32)]
+    seconds: SlotSeconds
+
+
+class MemberDocument(Strict):
+    """A partner that genesis admits and seats."""
+
+    key: AccountText
+    payout: AccountText
+    operator: AccountText | None = None
+    """The payout address if absent."""
+    name: Annotated[str, AfterValidator(_check_name)] = ""
+    key_path: KeyPath = ""
+
+
+class AccountDocument(Strict):
+    """A balance at genesis, in IOEX; outputs of the PoW genesis to its deposit address back it."""
+
+    address: AccountText
+    amount: AmountText
+    key_path: KeyPath = ""
 
 
 class DposDocument(Strict):
-    """The DPoS chain's parameters that differ between networks."""
+    """The DPoS chain's parameters that differ between networks; what is left out has the model's default."""
 
     chain_id: Annotated[int, Field(ge=1, lt=1 << 53)]
-    block_time: Annotated[int, Field(ge=1, le=3600)]
+    block_time: SlotSeconds
+    nominal_block_time: SlotSeconds
     seats: Annotated[int, Field(ge=1, le=51)]
+    term_rounds: Annotated[int, Field(ge=1, le=10_000)]
+    min_members: Annotated[int, Field(ge=1, le=51)]
+    genesis_time: Time
     p2p_port: Port
     rpc_port: Port
+    execution_gas_limit: Gas
+    unlock_period: Annotated[int, Field(ge=60, le=90 * 86_400)]
+    jail_period: Annotated[int, Field(ge=0, le=360 * 86_400)]
+    miss_limit: Annotated[int, Field(ge=16, le=100_000)]
+    owner: AccountText
+    owner_keys: Annotated[list[AccountText], Field(min_length=1, max_length=32)]
+    owner_quorum: Annotated[int, Field(ge=1, le=32)]
+    slot_lengths: list[SlotLengthDocument] = []
+    activations: list[Annotated[int, Field(ge=1, lt=1 << 32)]] = []
+    seeds: list[SeedText] = []
+    members: Annotated[list[MemberDocument], Field(min_length=1, max_length=51)]
+    """Set 0 is the first `seats` of them."""
+    accounts: list[AccountDocument] = []
 
 
 class NetworkDocument(Strict):

@@ -41,6 +41,10 @@ class BadBeneficiary(GenesisError):
     """Not an address of this network or a script that genesis may pay."""
 
 
+class Unbacked(GenesisError):
+    """A balance of the DPoS genesis and the PoW genesis outputs to its deposit address differ."""
+
+
 class WrongSupply(GenesisError):
     """The outputs do not sum to the supply of genesis."""
 

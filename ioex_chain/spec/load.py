@@ -7,6 +7,7 @@ from typing import TypedDict, Unpack
 from pydantic import ValidationError
 
 from ioex_chain.crypto.address import deposit_script, parse_account
+from ioex_chain.spec.consortium import dpos_spec
 from ioex_chain.spec.document import (
     CONTRACTS,
     AllocationDocument,
@@ -26,7 +27,6 @@ from ioex_chain.spec.lock import pay_to
 from ioex_chain.spec.model import (
     MONTH,
     Allocation,
-    DposSpec,
     NetworkSpec,
     PowSpec,
     SystemContracts,
@@ -36,19 +36,29 @@ from ioex_chain.spec.plan import NODE_REWARDS, NODE_REWARDS_LINE, PlanRow, check
 
 NETWORKS = ("mainnet", "testnet", "devnet")
 _MAX_FILE = 1 << 20
+_OPTION_FIELDS = {
+    "genesis_time": (("pow", "genesis_time"), ("dpos", "genesis_time")),
+    "spacing": (("pow", "spacing"),),
+    "block_time": (("dpos", "block_time"), ("dpos", "nominal_block_time")),
+    "seats": (("dpos", "seats"),),
+    "arbitrators": (("dpos", "seats"),),
+}
+"""Where each option goes in the document."""
 
 
 class Options(TypedDict, total=False):
     """What a network whose file says `options: true` (devnet) takes at start; None changes nothing.
 
     `genesis_time` (Unix seconds) moves the listing time by the same amount; `spacing` and `block_time` are
-    seconds between PoW and DPoS blocks; `seats` is 1 to 51.
+    seconds between PoW and DPoS blocks (`block_time` is the nominal length too); `seats` and `arbitrators`
+    are one thing, 1 to 51: the file's members up to that number make set 0.
     """
 
     genesis_time: int | None
     spacing: int | None
     block_time: int | None
     seats: int | None
+    arbitrators: int | None
 
 
 def load_network(name: str, **options: Unpack[Options]) -> NetworkSpec:
@@ -119,7 +129,8 @@ def _with_options(document: NetworkDocument, options: Options) -> NetworkDocumen
     shift = given.get("genesis_time", document.pow.genesis_time)
     raw["token"]["listing_time"] += int(str(shift)) - document.pow.genesis_time
     for key, value in given.items():
-        raw["pow" if key in ("genesis_time", "spacing") else "dpos"][key] = value
+        for section, field in _OPTION_FIELDS[key]:
+            raw[section][field] = value
     try:
         return NetworkDocument.model_validate(raw)
     except ValidationError as error:
@@ -129,12 +140,13 @@ def _with_options(document: NetworkDocument, options: Options) -> NetworkDocumen
 
 def _build(document: NetworkDocument) -> NetworkSpec:
     contracts = _contracts(document)
+    token = _token_spec(document, contracts)
     return NetworkSpec(
         name=document.name,
         coin_type=document.coin_type,
         pow=_pow_spec(document),
-        dpos=DposSpec(**document.dpos.model_dump()),
-        token=_token_spec(document, contracts),
+        dpos=dpos_spec(document.dpos, contracts, token),
+        token=token,
         contracts=contracts,
         metrics_port=document.metrics_port,
     )

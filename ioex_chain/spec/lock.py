@@ -8,7 +8,7 @@ A beneficiary is written as an address of the network (P2WPKH, P2WSH, P2TR), as 
 import re
 from hashlib import sha256
 
-from ioex_chain.crypto.address import InvalidAddress, decode_witness, witness_script
+from ioex_chain.crypto.address import DEPOSIT_TAG, InvalidAddress, decode_witness, witness_script
 from ioex_chain.crypto.secp256k1 import is_public_key
 from ioex_chain.spec.errors import BadBeneficiary
 
@@ -29,7 +29,8 @@ def push_number(value: int) -> bytes:
 def pay_to(prefix: str, beneficiary: str, unlock_time: int, field: str) -> tuple[bytes, bytes]:
     """Give (output script, witness script) that pays `beneficiary` from `unlock_time` on; 0 is free.
 
-    The witness script is empty when the output pays an address as it is. Raises BadBeneficiary, among
+    The witness script is empty when the output pays an address as it is. A free output may pay a deposit
+    address: it backs a balance of the DPoS genesis. Raises BadBeneficiary, among
     others for a locked P2WSH or P2TR address: its script is hidden, so no lock can be put in front of it.
     """
     match = _EXPRESSION.fullmatch(beneficiary)
@@ -53,10 +54,9 @@ def _address_program(prefix: str, address: str, field: str) -> tuple[int, bytes]
         version, program = decode_witness(prefix, address)
     except InvalidAddress as error:
         raise BadBeneficiary(field, f"{address!r}: {error}") from error
-    if (version, len(program)) not in ((0, 20), (0, 32), (1, 32)):
-        raise BadBeneficiary(
-            field, f"{address!r} is not P2WPKH, P2WSH or P2TR; a deposit made in genesis is never credited"
-        )
+    deposit = version == 16 and len(program) == 32 and program.startswith(DEPOSIT_TAG)
+    if not deposit and (version, len(program)) not in ((0, 20), (0, 32), (1, 32)):
+        raise BadBeneficiary(field, f"{address!r} is not P2WPKH, P2WSH, P2TR or a deposit address")
     return version, program
 
 

@@ -75,10 +75,14 @@ class SlotLength:
 
 @dataclass(frozen=True, slots=True)
 class GenesisMember:
-    """A seat of set 0: 20-byte addresses of the sealing key and of its payout."""
+    """A seat of set 0: 20-byte addresses of the sealing key, of its payout, and of the partner's operator."""
 
     key: bytes
     payout: bytes
+    operator: bytes = b""
+    """Who changes key, payout and standby; empty: the payout address."""
+    name: str = ""
+    """What explorers show: at most 32 bytes of UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,12 @@ class DposSpec:
     """Headers kept whose set or seed is not known yet, over all branches."""
     clock_tolerance: int = 1
     """An arbitrator whose clock is further off than this signs nothing."""
+    unlock_period: int = 7 * 24 * 3600
+    """Seconds from taking votes back to having the IOEX; at genesis, later the owner's to change."""
+    jail_period: int = 30 * 24 * 3600
+    """Seconds in jail before the owner may release; at genesis, later the owner's to change."""
+    miss_limit: int = 168
+    """Slots missed in a row that put a partner on standby; at genesis, later the owner's to change."""
     stall_slots: int = 100
     """Slots without finality after which the Bridge pauses."""
     owner: bytes = b""

@@ -7,8 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from ioex_chain.cli.genesis import app
-from ioex_chain.crypto.address import encode_witness
+from ioex_chain.crypto.address import DEPOSIT_TAG, checksum_account, encode_witness
 from ioex_chain.crypto.secp256k1 import public_key
+from ioex_chain.evm.genesis import genesis_hash
 from ioex_chain.pow import genesis as pow_genesis
 from ioex_chain.pow.genesis import WrongGenesis, check_genesis, genesis_block
 from ioex_chain.pow.script import parse_spend_script
@@ -56,8 +57,13 @@ def test_verify_prints_what_the_block_holds(name):
     report = json.loads(result.output)
     assert report["genesis_hash"] == display(genesis_block(spec).hash)
     assert report["supply"] == "194000000"
+    assert report["dpos_genesis_hash"] == genesis_hash(spec, genesis_block(spec).hash).hex()
+    assert len(report["dpos"]["members"]) == spec.dpos.seats
+    funded = {row.address for row in spec.dpos.accounts} | {spec.contracts.node_rewards}
+    assert set(report["dpos"]["balances"]) == {checksum_account(address) for address in funded}
+    assert report["dpos"]["balances"][checksum_account(spec.contracts.node_rewards)] == "70000000"
     assert [line["line"] for line in report["plan"]] == ["A", "B", "C", "D", "E1", "E2", "E4", "E5"]
-    assert report["calendar"][-1]["total"] == "124000000"
+    assert report["calendar"][-1]["total"] == ("123900000" if name == "devnet" else "124000000")
 
 
 def test_verify_prints_tables():
@@ -87,6 +93,68 @@ def test_build_replaces_every_beneficiary(built):
     strategic = next(row for row in spec.token.allocations if row.plan == "E1")
     assert strategic.unlock_time == 1_803_859_200 + 90 * 86_400
     assert run("verify", output).exit_code == 0
+
+
+MEMBERS = [
+    {
+        "key": checksum_account(bytes([n]) * 20),
+        "payout": checksum_account(bytes([n + 32]) * 20),
+        "name": f"p{n}",
+    }
+    for n in range(1, 5)
+]
+CONSORTIUM = {
+    "owner_keys": [checksum_account(bytes([n]) * 20) for n in range(100, 105)],
+    "owner_quorum": 3,
+    "members": MEMBERS,
+}
+
+
+def test_build_seats_the_consortium(built, tmp_path):
+    file = tmp_path / "consortium.json"
+    file.write_text(json.dumps(CONSORTIUM))
+    result, output = built(BENEFICIARIES, "--consortium", file)
+    assert result.exit_code == 0, result.output
+    dpos = load_network_file(output).dpos
+    assert (dpos.owner_quorum, len(dpos.owner_keys)) == (3, 5)
+    assert [member.name for member in dpos.members] == ["p1", "p2", "p3", "p4"]
+    assert dpos.members[0].key == bytes([1]) * 20
+    assert dpos.members[0].operator == dpos.members[0].payout == bytes([33]) * 20
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"owner_quorum": 6}, "owner_quorum"), ({"members": []}, "members"), ({"extra": 1}, "extra")],
+)
+def test_build_checks_the_consortium(built, tmp_path, change, words):
+    file = tmp_path / "consortium.json"
+    file.write_text(json.dumps({**CONSORTIUM, **change}))
+    result, output = built(BENEFICIARIES, "--consortium", file)
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert not output.exists()
+
+
+def test_build_backs_accounts_by_deposits(built):
+    deposit = encode_witness("ioex", 16, DEPOSIT_TAG + bytes([7]) * 20)
+    shares = [{"beneficiary": deposit, "amount": "1000.5"}, {"beneficiary": ADDRESS, "amount": "3998999.5"}]
+    result, output = built({**BENEFICIARIES, "E5": shares})
+    assert result.exit_code == 0, result.output
+    (account,) = load_network_file(output).dpos.accounts
+    assert (account.address, account.wei) == (bytes([7]) * 20, 1_000_500_000_000_000_000_000)
+
+
+def test_build_keeps_the_several_beneficiaries_of_a_line(tmp_path):
+    output = tmp_path / "again.json"
+    assert run("build", "--network", "devnet", "-o", output).exit_code == 0
+    assert load_network_file(output) == load_network("devnet")
+
+
+def test_an_account_without_deposits_is_refused():
+    spec = load_network("devnet")
+    accounts = (replace(spec.dpos.accounts[0], wei=1), *spec.dpos.accounts[1:])
+    with pytest.raises(WrongGenesis, match="has 1 wei on the DPoS chain"):
+        check_genesis(replace(spec, dpos=replace(spec.dpos, accounts=accounts)), genesis_block(spec))
 
 
 def test_build_moves_the_unsold(built):

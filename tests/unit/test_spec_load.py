@@ -97,7 +97,11 @@ def test_options_of_devnet():
     base = load_network("devnet")
     spec = load_network("devnet", genesis_time=1_800_000_000, spacing=2, block_time=3, seats=51)
     assert (spec.pow.genesis_time, spec.pow.spacing) == (1_800_000_000, 2)
-    assert (spec.dpos.block_time, spec.dpos.seats) == (3, 51)
+    assert spec.dpos.genesis_time == 1_800_000_000
+    assert (spec.dpos.block_time, spec.dpos.nominal_block_time, spec.dpos.seats) == (3, 3, 51)
+    assert len(spec.dpos.members) == 51
+    assert load_network("devnet", arbitrators=7).dpos.members == spec.dpos.members[:7]
+    assert load_network("devnet", arbitrators=7).dpos.seats == 7
     moved = 1_800_000_000 - base.pow.genesis_time
     assert spec.token.listing_time == base.token.listing_time + moved
     for row, old in zip(spec.token.allocations, base.token.allocations, strict=True):
@@ -160,7 +164,7 @@ def drop(raw):
 
 def move_amount(raw):
     row(raw, "C")["amount"] = "19000000"
-    row(raw, "E5")["amount"] = "5000000"
+    row(raw, "E5")["amount"] = "4900000"
 
 
 def move_between_terms(raw):
@@ -176,6 +180,8 @@ def lock_to_hidden_script(raw):
     row(raw, "D")["beneficiary"] = encode_witness("riox", 0, bytes(32))
 
 
+ACCOUNT_0 = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+
 BROKEN = [
     (put(["extra"], 1), errors.BadField, "extra"),
     (put(["pow", "extra"], 1), errors.BadField, "pow.extra"),
@@ -187,6 +193,24 @@ BROKEN = [
     (put(["pow", "activations"], [5, 5]), errors.BadField, "pow.activations"),
     (put(["pow", "p2p_port"], 70_000), errors.BadField, "pow.p2p_port"),
     (put(["dpos", "seats"], 52), errors.BadField, "dpos.seats"),
+    (put(["dpos", "owner_quorum"], 4), errors.BadField, "only 3 keys"),
+    (put(["dpos", "owner_keys", 1], ACCOUNT_0), errors.BadField, "owner_keys"),
+    (put(["dpos", "owner"], "0x000000000000000000000000000000000010E001"), errors.BadField, "dpos.owner"),
+    (put(["dpos", "members"], []), errors.BadField, "dpos.members"),
+    (put(["dpos", "members", 1, "key"], ACCOUNT_0), errors.BadField, "dpos.members"),
+    (put(["dpos", "members", 1, "payout"], ACCOUNT_0), errors.BadField, "dpos.members"),
+    (put(["dpos", "members", 1, "name"], "é" * 17), errors.BadField, "32 bytes"),
+    (put(["dpos", "slot_lengths"], [{"slot": 5, "seconds": 2}]), errors.BadField, "slot_lengths"),
+    (put(["dpos", "activations"], [7, 7]), errors.BadField, "dpos.activations"),
+    (put(["dpos", "accounts", 0, "amount"], "10000.00000001"), errors.Unbacked, ACCOUNT_0),
+    (put(["dpos", "accounts", 1, "address"], ACCOUNT_0), errors.BadField, "dpos.accounts"),
+    (
+        put(["dpos", "accounts", 0, "address"], "0x000000000000000000000000000000000010E008"),
+        errors.BadField,
+        "system contract",
+    ),
+    (lambda raw: raw["dpos"]["accounts"].pop(), errors.Unbacked, "without an account"),
+    (lambda raw: row(raw, "E5", 1).update(amount="9999"), errors.WrongSupply, "194,000,000"),
     (put(["contracts"], {}), errors.BadField, "contracts"),
     (put(["contracts", "Bridge"], "0x" + "1" * 39), errors.BadField, "contracts.Bridge"),
     (put(["contracts", "Bridge"], "0x000000000000000000000000000000000010e004"), errors.BadField, "EIP-55"),

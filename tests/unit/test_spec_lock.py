@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ioex_chain.crypto.address import deposit_script, encode_witness, script_to_address
+from ioex_chain.crypto.address import (
+    deposit_script,
+    encode_witness,
+    reserve_change_script,
+    script_to_address,
+)
 from ioex_chain.crypto.secp256k1 import public_key
 from ioex_chain.pow.script import parse_spend_script
 from ioex_chain.spec.errors import BadBeneficiary
@@ -68,12 +73,18 @@ def test_a_free_multisig_has_no_lock():
     assert script == b"\x00\x20" + sha256(hidden).digest()
 
 
+def test_a_free_output_may_back_an_account_of_the_dpos_chain():
+    address = script_to_address("riox", deposit_script(HASH))
+    assert pay_to("riox", address, 0, "f") == (deposit_script(HASH), b"")
+
+
 @pytest.mark.parametrize(
     ("beneficiary", "words"),
     [
         (encode_witness("tiox", 0, HASH), "begins with"),
         (ADDRESS[:-1] + "x", "typing error"),
-        (script_to_address("riox", deposit_script(HASH)), "never credited"),
+        (script_to_address("riox", deposit_script(HASH)), "locked output"),
+        (script_to_address("riox", reserve_change_script()), "or a deposit"),
         (encode_witness("riox", 0, bytes(32)), "locked output"),
         (encode_witness("riox", 1, bytes(32)), "locked output"),
         (encode_witness("riox", 2, bytes(32)), "is not P2WPKH"),

@@ -160,3 +160,12 @@ class SystemCallFailed(InvalidExecution):
 
 class SystemGasExceeded(SystemCallFailed):
     """The block's system calls together need more than their shared budget."""
+
+
+class TransactionRefused(InvalidExecution):
+    """A transaction of the block may not stand where it stands; `cause` says why."""
+
+    def __init__(self, position: int, cause: InvalidTransaction) -> None:
+        super().__init__(f"transaction {position}: {cause}")
+        self.position = position
+        self.cause = cause

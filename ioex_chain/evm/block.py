@@ -1,0 +1,181 @@
+"""One block's execution, step by step, in the order that docs/protocol.md section 4 gives.
+
+Importing and producing drive the same object. What a block may hold is checked where it is counted.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ioex_chain.evm.errors import (
+    ExecutionGasReached,
+    GasLimitReached,
+    InvalidTransaction,
+    SystemGasExceeded,
+    TransactionRefused,
+)
+from ioex_chain.evm.plain import PlainTransfers
+from ioex_chain.evm.receipts import encode_receipt, join_blooms, make_receipt
+from ioex_chain.evm.senders import Senders
+from ioex_chain.evm.state import FlatState
+from ioex_chain.evm.transactions import intrinsic_gas
+from ioex_chain.evm.trie import list_root
+from ioex_chain.evm.types import BlockEnv, Receipt, Transaction, TxOutcome, Withdrawal
+from ioex_chain.evm.vm import PRAGUE, apply_transaction, system_call
+from ioex_chain.evm.vm_rules import Rules
+from ioex_chain.ledger.types import Readable
+
+BEACON_ROOTS = bytes.fromhex("000f3df6d732807ef1319fb7b8bb8522d0beac02")
+"""The contract of EIP-4788."""
+HISTORY = bytes.fromhex("0000f90827f1c53a10cb7a02335b175320002935")
+"""The contract of EIP-2935."""
+GWEI = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRules:
+    """What a block may use, and where base fees go. The defaults are Ethereum's: no bound of our own."""
+
+    execution_gas_limit: int | None = None
+    """Gas beyond the transactions' intrinsic gas; None for no limit."""
+    system_gas_limit: int = 30_000_000
+    """Gas of all system calls together, outside the block's gas limit."""
+    fees_to: bytes | None = None
+    """Who gets the block's base fees; None burns them."""
+    short_path: bool = True
+    """Whether plain transfers may do without the interpreter; the result is the same."""
+    fork: Rules = PRAGUE
+
+
+@dataclass(frozen=True, slots=True)
+class BlockResult:
+    """What a block's execution gives its header, and what is told about it."""
+
+    state_root: bytes
+    receipts_root: bytes
+    logs_bloom: bytes
+    gas_used: int
+    execution_gas: int
+    receipts: tuple[Receipt, ...]
+    outcomes: tuple[TxOutcome, ...]
+
+
+class BlockRun:
+    """Executes a block on a view; `finish` writes to it. `state` may be read and changed between steps."""
+
+    def __init__(
+        self, view: Readable, env: BlockEnv, rules: BlockRules, senders: Senders | None = None
+    ) -> None:
+        self.state = FlatState(view)
+        self.env = env
+        self.rules = rules
+        self.gas_used = 0
+        self.execution_gas = 0
+        self.base_fees = 0
+        """Wei of base fees not yet credited."""
+        self._senders = senders or Senders()
+        self._system_left = rules.system_gas_limit
+        self._plain = PlainTransfers(self.state, env, rules.fork)
+        self._receipts: list[Receipt] = []
+        self._outcomes: list[TxOutcome] = []
+
+    def begin(self, parent_hash: bytes, parent_beacon_root: bytes) -> None:
+        """Make the system calls of EIP-4788 and EIP-2935. Raises SystemCallFailed."""
+        self.system_call(BEACON_ROOTS, parent_beacon_root)
+        self.system_call(HISTORY, parent_hash)
+
+    def system_call(self, to: bytes, data: bytes) -> bytes:
+        """Call a contract as the system; give what it returned. Raises SystemCallFailed.
+
+        All calls of the block draw on one budget; SystemGasExceeded when nothing is left of it.
+        """
+        if self._system_left <= 0:
+            raise SystemGasExceeded(
+                f"the block's {self.rules.system_gas_limit} gas for system calls is used up"
+            )
+        done = system_call(self.state, self.env, to, data, self._system_left, rules=self.rules.fork)
+        self._system_left -= done.gas_used
+        return done.output
+
+    def transactions(self, txs: Sequence[Transaction]) -> None:
+        """Execute all in order. Raises TransactionRefused for the first that may not stand there."""
+        senders = self._senders.of(txs)
+        for position, (tx, sender) in enumerate(zip(txs, senders, strict=True)):
+            try:
+                outcome = self._apply(tx, sender)
+                self._check_execution(outcome)
+            except InvalidTransaction as error:
+                raise TransactionRefused(position, error) from error
+            self._count(tx, outcome)
+
+    def try_transaction(self, tx: Transaction) -> TxOutcome:
+        """Execute one more if it may stand here; else raise InvalidTransaction with nothing changed.
+
+        GasLimitReached and ExecutionGasReached say that it may stand in another block.
+        """
+        state = self.state
+        state.hold()
+        try:
+            outcome = self._apply(tx, self._senders.sender(tx))
+            self._check_execution(outcome)
+        except BaseException:
+            state.take_back()
+            raise
+        state.release()
+        self._count(tx, outcome)
+        return outcome
+
+    def _apply(self, tx: Transaction, sender: bytes) -> TxOutcome:
+        left = self.env.gas_limit - self.gas_used
+        if self.rules.short_path:
+            outcome = self._plain.run(tx, sender, left)
+            if outcome is not None:
+                return outcome
+        if tx.gas > left:
+            raise GasLimitReached(f"the transaction asks for {tx.gas}, {left} are left in the block")
+        limit = self.rules.execution_gas_limit
+        if limit is not None and tx.gas - intrinsic_gas(tx) > limit:
+            raise ExecutionGasReached(f"{tx.gas} gas, {limit} beyond the intrinsic gas are allowed")
+        return apply_transaction(self.state, self.env, tx, sender, rules=self.rules.fork)
+
+    def _check_execution(self, outcome: TxOutcome) -> None:
+        limit = self.rules.execution_gas_limit
+        if limit is not None and self.execution_gas + outcome.execution_gas > limit:
+            left = limit - self.execution_gas
+            raise ExecutionGasReached(f"it used {outcome.execution_gas}, {left} were left in the block")
+
+    def _count(self, tx: Transaction, outcome: TxOutcome) -> None:
+        self.gas_used += outcome.gas_used
+        self.execution_gas += outcome.execution_gas
+        self.base_fees += outcome.gas_used * self.env.base_fee
+        self._outcomes.append(outcome)
+        self._receipts.append(make_receipt(tx.type, outcome.status, self.gas_used, outcome.logs))
+
+    def credit(self, address: bytes, wei: int) -> None:
+        """Add to a balance; nothing happens for 0."""
+        if wei:
+            self.state.set_balance(address, self.state.get_balance(address) + wei)
+            self.state.lock_changes()
+
+    def settle_base_fees(self) -> None:
+        """Credit the base fees collected so far to where they go, in one step, or burn them."""
+        fees, self.base_fees = self.base_fees, 0
+        if self.rules.fees_to is not None:
+            self.credit(self.rules.fees_to, fees)
+
+    def withdrawals(self, items: Iterable[Withdrawal]) -> None:
+        """Credit withdrawals (EIP-4895)."""
+        for item in items:
+            self.credit(item.address, item.amount * GWEI)
+
+    def finish(self) -> BlockResult:
+        """Write the state to the view and give the roots; base fees not settled yet are settled first."""
+        self.settle_base_fees()
+        return BlockResult(
+            state_root=self.state.flush(),
+            receipts_root=list_root(map(encode_receipt, self._receipts)),
+            logs_bloom=join_blooms(receipt.bloom for receipt in self._receipts),
+            gas_used=self.gas_used,
+            execution_gas=self.execution_gas,
+            receipts=tuple(self._receipts),
+            outcomes=tuple(self._outcomes),
+        )

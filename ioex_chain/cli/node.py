@@ -10,6 +10,8 @@ from typing import Any
 
 from rich.table import Table
 
+from ioex_chain.cli.devnet import dpos_facts, dpos_places, show_dpos
+from ioex_chain.cli.dpos_node import DEV_MNEMONIC
 from ioex_chain.cli.options import Session, command, err, out
 from ioex_chain.node import log
 from ioex_chain.node.app import Running, run_node
@@ -17,8 +19,6 @@ from ioex_chain.primitives.types import COIN
 from ioex_chain.spec.load import load_network
 from ioex_chain.spec.model import NetworkSpec
 
-DEV_MNEMONIC = "test test test test test test test test test test test junk"
-"""Published: it owns the devnet's genesis outputs, and nothing that has a value."""
 RUN_SETTINGS = (
     "log_level",
     "log_format",
@@ -50,20 +50,38 @@ RUN_SETTINGS = (
     "indexes",
     "archive",
     "db_cache_mb",
+    "dpos",
+    "dpos_rpc_port",
+    "dpos_p2p_port",
+    "dpos_peers",
+    "dpos_checkpoint",
+    "txpool_mb",
+    "call_gas_cap",
+    "call_timeout",
+    "call_threads",
+    "log_range",
+    "arbitrator_keys",
+    "arbitrator_password_file",
 )
 
 
 @command(*RUN_SETTINGS)
 def node(session: Session) -> None:
     """Run a node until it is stopped (Ctrl-C, SIGTERM, `ioex stop`)."""
+    run_session(session)
+
+
+def run_session(session: Session) -> None:
+    """Run a node on a session's settings in the foreground; with --json, say on stdout where it listens."""
     _run(session, lambda running: _announce(session, running))
 
 
-@command(*RUN_SETTINGS, "spacing")
+@command(*RUN_SETTINGS, "spacing", "arbitrators", "block_time", "solo")
 def devnet(session: Session) -> None:
-    """Run a development network: one node that mines a block every few seconds, with funded accounts.
+    """Run a development network: both chains in one node, with funded accounts.
 
-    It keeps its chain between starts (in ~/.ioex/devnet); choose another --datadir for a fresh one.
+    It mines PoW blocks and seals DPoS blocks every few seconds, and keeps its chains between starts (in
+    ~/.ioex/devnet); choose another --datadir for fresh ones.
     """
     changes: dict[str, Any] = {"network": "devnet"}
     if session.effective.origins["mine"] == "default":
@@ -125,6 +143,7 @@ def _places(running: Running) -> dict[str, Any]:
         "p2p": running.p2p_url,
         "stratum_port": running.stratum_port,
         "metrics": running.metrics_url,
+        "dpos": dpos_places(running),
     }
 
 
@@ -139,6 +158,7 @@ def _show_devnet(session: Session, running: Running) -> None:
         "mnemonic": DEV_MNEMONIC,
         "mines_to": session.config.mine_to if session.config.mine else None,
         "accounts": accounts,
+        **dpos_facts(spec, running, session.config.solo),
     }
 
     def text() -> None:
@@ -165,6 +185,7 @@ def _show_devnet(session: Session, running: Running) -> None:
             soft_wrap=True,
         )
         out.print(table)
+        show_dpos(facts)
         out.print(
             f"Try: ioex status {_options(session, running)}      Stop: Ctrl-C",
             highlight=False,

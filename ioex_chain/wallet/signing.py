@@ -72,6 +72,10 @@ class KeyRing:
                 return private
         return self._imported.get(wanted)
 
+    def dpos_key(self, index: int = 0) -> bytes | None:
+        """Give the private key of the mnemonic's DPoS account `index`; None without a mnemonic."""
+        return self._master.dpos_key(index) if self._master else None
+
     def __repr__(self) -> str:
         return f"<KeyRing master={self._master} imported={len(self._imported)}>"
 

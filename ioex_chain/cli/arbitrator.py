@@ -1,0 +1,291 @@
+"""`ioex arbitrator`: a signing key, the node that seals with it, and its place in the registry."""
+
+import secrets
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ioex_chain.cli.arbitrator_state import chain_facts, show_chain
+from ioex_chain.cli.contract_options import progress
+from ioex_chain.cli.dpos_node import (
+    SETTINGS,
+    AccountIndex,
+    Confirmations,
+    DevAccount,
+    KeyFile,
+    Keystore,
+    SigningWallet,
+    Timeout,
+    account_wallet,
+    open_node,
+    patience,
+    signing_key,
+)
+from ioex_chain.cli.node import RUN_SETTINGS, run_session
+from ioex_chain.cli.options import EXIT_USAGE, Session, command, fail, out
+from ioex_chain.cli.wallet_session import PasswordFile, WalletUsageError, read_password, read_text, sealer
+from ioex_chain.crypto.address import checksum_account, parse_account
+from ioex_chain.crypto.secp256k1 import InvalidKey, public_key
+from ioex_chain.evm.types import WEI
+from ioex_chain.spec.model import NetworkSpec
+from ioex_chain.wallet.account_wallet import DposKey, check_chain
+from ioex_chain.wallet.arbitrators import Consent, Partner, consent, partner, partners, registry
+from ioex_chain.wallet.contracts import outcome, send
+from ioex_chain.wallet.errors import InvalidPrivateKey
+from ioex_chain.wallet.files import read_key_file
+from ioex_chain.wallet.hd import dpos_address, parse_private_key
+from ioex_chain.wallet.keystore import write_document
+
+app = typer.Typer(no_args_is_help=True, help="Seal and vote on the DPoS chain: keys, node, registry.")
+
+SigningKey = Annotated[Path, typer.Argument(help="Keystore of the signing key.")]
+SigningPassword = Annotated[
+    Path | None, typer.Option("--key-password-file", help="Password of the signing key's keystore.")
+]
+
+
+def registry_address(spec: NetworkSpec) -> bytes:
+    """Give the fixed 20-byte address of ArbitratorRegistry."""
+    return spec.contracts.addresses["ArbitratorRegistry"]
+
+
+@app.command("init")
+@command()
+def init(
+    session: Session,
+    output: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The keystore; arbitrator-ADDRESS.json in the network's folder."),
+    ] = None,
+    operator: Annotated[
+        str | None, typer.Option(help="Account that will register the key: prints the key's consent.")
+    ] = None,
+    import_file: Annotated[
+        Path | None, typer.Option("--import", help="Take the key in this file (hex), not a new one.")
+    ] = None,
+    password_file: PasswordFile = None,
+) -> None:
+    """Make a signing key in an encrypted keystore, and say what to send to the consortium's owner.
+
+    One key serves in one node: its journal of what was signed lies in that node's data directory.
+    """
+    owner = parse_account(operator) if operator else None
+    private = _private(import_file)
+    address = dpos_address(private)
+    path = output or session.datadir.path / f"arbitrator-{checksum_account(address)}.json"
+    password = read_password(password_file, new=True, what="Password of the new keystore")
+    write_document(path, sealer().key_document(private, address, password))
+    facts: dict[str, Any] = {"key": checksum_account(address), "keystore": str(path)}
+    if owner is not None:
+        facts["operator"] = checksum_account(owner)
+        facts["consent"] = _consent(session, private, owner).plain()
+    session.show(facts, lambda: _print_new(facts))
+
+
+def _private(file: Path | None) -> bytes:
+    if file is not None:
+        private = parse_private_key(read_text(file)).private
+        try:
+            public_key(private)
+        except InvalidKey as error:
+            raise InvalidPrivateKey("a private key is between 1 and the group order less 1") from error
+        return private
+    while True:
+        private = secrets.token_bytes(32)
+        try:
+            public_key(private)
+        except InvalidKey:
+            continue  # beyond the group order: once in 2^128
+        return private
+
+
+def _consent(session: Session, private: bytes, operator: bytes) -> Consent:
+    spec = session.spec()
+    return consent(private, spec.dpos.chain_id, registry_address(spec), operator)
+
+
+def _print_new(facts: dict[str, Any]) -> None:
+    lines = [
+        f"signing key  {facts['key']}",
+        f"keystore     {facts['keystore']}   (back it up with its password)",
+        "",
+        "1. Send the consortium's owner the address of your operator account: it admits partners.",
+        f"2. Register the key:  ioex arbitrator register {facts['keystore']} --payout 0x.. --wallet NAME",
+        f"3. Run the node:      ioex arbitrator run --arbitrator-keys {facts['keystore']} \\",
+        "                          --arbitrator-password-file FILE",
+    ]
+    for line in lines:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command("run")
+@command(*RUN_SETTINGS)
+def run(session: Session) -> None:
+    """Run a node that seals and votes with the keys of --arbitrator-keys, until it is stopped."""
+    config = session.config
+    if not config.arbitrator_keys:
+        fail("give the keystore: --arbitrator-keys FILE ('ioex arbitrator init' makes one)", EXIT_USAGE)
+    if config.arbitrator_password_file is None:
+        fail("give --arbitrator-password-file FILE: a node starts without a person", EXIT_USAGE)
+    for file in (*config.arbitrator_keys, config.arbitrator_password_file):
+        if not Path(file).is_file():
+            fail(f"there is no file {file}", EXIT_USAGE, as_json=session.as_json)
+    run_session(session)
+
+
+@app.command("status")
+@command(*SETTINGS)
+def status(
+    session: Session,
+    who: Annotated[
+        str | None, typer.Argument(help="Signing key, operator, or number; everybody without it.")
+    ] = None,
+) -> None:
+    """Show how the chain stands, and the partners of the registry or one of them."""
+    spec = session.spec()
+    with open_node(session) as client:
+        check_chain(client, spec.dpos.chain_id)
+        place = registry(registry_address(spec))
+        facts = chain_facts(client)
+        found = [partner(client, place, who)] if who else partners(client, place)
+    now = int(time.time())
+
+    def text() -> None:
+        show_chain(facts)
+        out.print(_table(found))
+        if who:
+            out.print(found[0].advice(now), highlight=False, soft_wrap=True)
+
+    session.show({**facts, "partners": [_plain(one, now) for one in found]}, text)
+
+
+def _plain(one: Partner, now: int) -> dict[str, Any]:
+    return {**one.plain(), "advice": one.advice(now)}
+
+
+def _table(found: list[Partner]) -> Table:
+    table = Table(
+        "no", "name", "key", "votes (IOEX)", "state", "produced", "missed", box=None, pad_edge=False
+    )
+    for one in found:
+        state = "jailed" if one.jailed else "standby" if one.standby else "" if one.eligible else "not ranked"
+        votes = f"{one.votes / WEI:,.0f}"
+        table.add_row(
+            str(one.number), one.name, one.key or "-", votes, state, str(one.produced), str(one.missed)
+        )
+    return table
+
+
+@app.command("jail")
+@command(*SETTINGS)
+def jail(
+    session: Session,
+    who: Annotated[str, typer.Argument(help="Signing key (present or former), operator, or number.")],
+) -> None:
+    """Show whether a partner is in jail, since which evidence, until when, and what to do."""
+    spec = session.spec()
+    with open_node(session) as client:
+        check_chain(client, spec.dpos.chain_id)
+        found = partner(client, registry(registry_address(spec)), who)
+    advice = found.advice(int(time.time()))
+    facts = {"number": found.number, "name": found.name, "jailed": found.jailed}
+    facts |= {"release_time": found.release_time, "key": found.key, "advice": advice}
+    session.show(facts, lambda: out.print(f"{found.name or found.number}: {advice}", highlight=False))
+
+
+@app.command("register")
+@command(*SETTINGS)
+def register(
+    session: Session,
+    signing: SigningKey,
+    payout: Annotated[str, typer.Option(help="Address that fees and rewards go to.")],
+    key_password_file: SigningPassword = None,
+    keystore: Keystore = None,
+    wallet: SigningWallet = None,
+    account: AccountIndex = 0,
+    key_file: KeyFile = None,
+    dev_account: DevAccount = None,
+    password_file: PasswordFile = None,
+    confirmations: Confirmations = None,
+    timeout: Timeout = 300.0,
+) -> None:
+    """Give the registry a signing key and a payout address, from the admitted operator account."""
+    pays = checksum_account(parse_account(payout))
+    operator = signing_key(session, keystore, wallet, account, key_file, dev_account, password_file)
+    agreed = _agreed(session, signing, key_password_file, operator)
+    arguments = [agreed.key, pays, *agreed.arguments()]
+    _send(session, operator, "register", arguments, confirmations, timeout)
+
+
+@app.command("rotate-key")
+@command(*SETTINGS)
+def rotate_key(
+    session: Session,
+    signing: SigningKey,
+    key_password_file: SigningPassword = None,
+    keystore: Keystore = None,
+    wallet: SigningWallet = None,
+    account: AccountIndex = 0,
+    key_file: KeyFile = None,
+    dev_account: DevAccount = None,
+    password_file: PasswordFile = None,
+    confirmations: Confirmations = None,
+    timeout: Timeout = 300.0,
+) -> None:
+    """Change the signing key: the new one serves from the next set read on, the old one until then.
+
+    Keep the node with the old key running until the new set is in force; a node may hold both keys.
+    """
+    operator = signing_key(session, keystore, wallet, account, key_file, dev_account, password_file)
+    agreed = _agreed(session, signing, key_password_file, operator)
+    _send(session, operator, "setKey", [agreed.key, *agreed.arguments()], confirmations, timeout)
+
+
+@app.command("standby")
+@command(*SETTINGS)
+def standby(
+    session: Session,
+    state: Annotated[str, typer.Argument(help="on leaves the ranking, off comes back to it.")],
+    keystore: Keystore = None,
+    wallet: SigningWallet = None,
+    account: AccountIndex = 0,
+    key_file: KeyFile = None,
+    dev_account: DevAccount = None,
+    password_file: PasswordFile = None,
+    confirmations: Confirmations = None,
+    timeout: Timeout = 300.0,
+) -> None:
+    """Leave the ranking for a while, or come back to it; from the operator account."""
+    if state not in ("on", "off"):
+        raise WalletUsageError(f"standby is on or off, not {state!r}")
+    operator = signing_key(session, keystore, wallet, account, key_file, dev_account, password_file)
+    _send(session, operator, "setStandby", ["true" if state == "on" else "false"], confirmations, timeout)
+
+
+def _agreed(session: Session, signing: Path, password_file: Path | None, operator: DposKey) -> Consent:
+    """Open the signing key and let it agree to serve the operator."""
+    what = f"Password of {signing.name}"
+    private = read_key_file(signing, lambda: read_password(password_file, what=what))
+    return _consent(session, private, parse_account(operator.address))
+
+
+def _send(
+    session: Session,
+    operator: DposKey,
+    function: str,
+    arguments: list[str],
+    confirmations: int | None,
+    timeout: float,
+) -> None:
+    """Send a word of the operator to the registry and wait until it is final."""
+    place = registry(registry_address(session.spec()))
+    with account_wallet(session, operator) as sender:
+        transaction = send(sender, place, function, arguments)
+        progress(session, f"sent {transaction}")
+        settled = sender.settle(transaction, patience(confirmations, timeout), place.abi)
+    facts = outcome(settled, place.abi)
+    done = f"{function} is in block {facts['block_number']}; it counts from the next set read on"
+    session.show(facts, lambda: out.print(done, highlight=False, soft_wrap=True))

@@ -1,0 +1,48 @@
+"""How the DPoS chain stands, as `ioex arbitrator status` shows it."""
+
+from typing import Any
+
+from ioex_chain.cli.options import out
+from ioex_chain.wallet.account_wallet import METHOD_NOT_FOUND, Node
+from ioex_chain.wallet.contract_errors import NodeError
+
+PARTS = {"schedule": "ioex_schedule", "finality": "ioex_finality", "missed": "ioex_missedSlots"}
+"""What a node of this project tells beside Ethereum's methods."""
+
+
+def chain_facts(node: Node) -> dict[str, Any]:
+    """Give head, tags and what the node tells of schedule, finality and missed slots."""
+    blocks = {tag: _block(node, tag) for tag in ("latest", "safe", "finalized")}
+    return {"blocks": blocks, **{name: _ask(node, method) for name, method in PARTS.items()}}
+
+
+def _block(node: Node, tag: str) -> dict[str, Any] | None:
+    found = node.call("eth_getBlockByNumber", tag, False)
+    if found is None:
+        return None
+    return {"number": int(found["number"], 16), "hash": found["hash"], "time": int(found["timestamp"], 16)}
+
+
+def _ask(node: Node, method: str) -> Any:
+    try:
+        return node.call(method)
+    except NodeError as error:
+        if error.code != METHOD_NOT_FOUND:
+            raise
+        return None  # another program's node
+
+
+def show_chain(facts: dict[str, Any]) -> None:
+    """Print it in a few lines."""
+    for tag, name in (("latest", "head"), ("safe", "justified"), ("finalized", "finalised")):
+        block = facts["blocks"][tag]
+        if block is not None:
+            out.print(f"{name:<10} {block['number']}  {block['hash']}", highlight=False, soft_wrap=True)
+    for name in PARTS:
+        value = facts[name]
+        if isinstance(value, dict):
+            plain = {key: one for key, one in value.items() if not isinstance(one, dict | list)}
+            line = "  ".join(f"{key} {one}" for key, one in plain.items())
+            out.print(f"{name:<10} {line}", highlight=False, markup=False, soft_wrap=True)
+        elif isinstance(value, list):
+            out.print(f"{name:<10} {len(value)}", highlight=False)

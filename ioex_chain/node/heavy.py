@@ -42,7 +42,7 @@ class HeavyWork:
         self._waiting = 0
 
     async def run(self, work: Callable[[TimeLimit], T], seconds: float) -> T:
-        """Run `work`; its time counts from its beginning. Raises EngineBusy, ExecutionTimeout, what it raises."""
+        """Run `work`; its time counts from when it begins. Raises EngineBusy, ExecutionTimeout."""
         if self._waiting >= MAX_WAITING:
             raise EngineBusy("too many calls are under way; ask again later")
         self._waiting += 1

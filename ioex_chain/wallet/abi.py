@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 from eth_abi import grammar
-from eth_abi.abi import decode, encode
-from eth_abi.exceptions import DecodingError, EncodingError, ParseError
+from eth_abi.abi import decode, encode, is_encodable_type
+from eth_abi.exceptions import ABITypeError, DecodingError, EncodingError, ParseError
 from eth_abi.grammar import TupleType, parse
 
 from ioex_chain.crypto.address import InvalidAddress, checksum_account, parse_account
@@ -113,9 +113,11 @@ def _check_types(items: Sequence[Parameter]) -> None:
     for item in items:
         kind = canonical(item)
         try:
-            parse(normalize(kind)).validate()
-        except (ParseError, ValueError) as error:
-            raise InvalidAbi(f"the ABI has the type {kind!r}, which is not known") from error
+            is_known = is_encodable_type(normalize(kind))
+        except (ParseError, ABITypeError, ValueError):
+            is_known = False
+        if not is_known:
+            raise InvalidAbi(f"the ABI has the type {kind!r}, which is not known")
 
 
 # --- finding functions -----------------------------------------------------------------------------------

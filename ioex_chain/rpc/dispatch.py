@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from inspect import iscoroutine
 from typing import Any
 
 from ioex_chain.rpc.context import CallContext
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 Observer = Callable[[str, float, int], None]
 """Told after each call: method ("unknown" for one that is not in the table), seconds, error code or 0."""
 
+Begin = Callable[[], "asyncio.Future[Any]"]
+"""Starts a call's work."""
+
 OK = 0
 
 
@@ -42,6 +46,22 @@ class Reply:
 
     status: int
     body: bytes | None
+
+
+class _Once:
+    """Starts a coroutine that exists already; one that is never started is closed without a warning."""
+
+    def __init__(self, work: Coroutine[Any, Any, Any]) -> None:
+        self._work: Coroutine[Any, Any, Any] | None = work
+
+    def __call__(self) -> "asyncio.Future[Any]":
+        work, self._work = self._work, None
+        assert work is not None  # noqa: S101  (it is begun once)
+        return asyncio.get_running_loop().create_task(work)
+
+    def __del__(self) -> None:
+        if self._work is not None:
+            self._work.close()
 
 
 class Dispatcher:
@@ -192,25 +212,29 @@ class Dispatcher:
             raise MethodNotFound(name)
 
     async def _run(self, entry: Method, arguments: dict[str, Any], seconds: float, *, alone: bool) -> Any:
+        begin: Begin = partial(self._begin, entry, arguments)
         if not entry.is_async and not entry.mark.thread:
-            return entry.function(**arguments)
+            result = entry.function(**arguments)
+            if not iscoroutine(result):
+                return result
+            begin = _Once(result)  # this very call takes longer than the method's others
         own = entry.mark.timeout
         if own is not None:
             seconds = own if alone else min(own, seconds)
         if seconds > self.limits.request_seconds:
-            return await self._run_long_poll(entry, arguments, seconds)
+            return await self._run_long_poll(entry, begin, seconds)
         deadline = time.monotonic() + seconds
         await self._enter(self._calls, seconds)
         try:
-            return await self._within(entry, arguments, deadline - time.monotonic(), seconds)
+            return await self._within(entry, begin, deadline - time.monotonic(), seconds)
         finally:
             self._calls.release()
 
-    async def _run_long_poll(self, entry: Method, arguments: dict[str, Any], seconds: float) -> Any:
+    async def _run_long_poll(self, entry: Method, begin: Begin, seconds: float) -> Any:
         if self._long_polls.locked():
             raise LimitExceeded(f"{self.limits.long_polls} long polls are waiting already; try again later")
         async with self._long_polls:
-            return await self._within(entry, arguments, seconds, seconds)
+            return await self._within(entry, begin, seconds, seconds)
 
     async def _enter(self, slots: asyncio.Semaphore, seconds: float) -> None:
         if not slots.locked():
@@ -222,9 +246,9 @@ class Dispatcher:
         except TimeoutError:
             raise LimitExceeded("The server is busy with other calls; try again later") from None
 
-    async def _within(self, entry: Method, arguments: dict[str, Any], left: float, stated: float) -> Any:
+    async def _within(self, entry: Method, begin: Begin, left: float, stated: float) -> Any:
         """Await a call, but answer at its deadline even if it does not heed its cancellation."""
-        work = self._begin(entry, arguments)
+        work = begin()
         if stated > self.limits.request_seconds:
             self._polling.add(work)
             work.add_done_callback(self._polling.discard)

@@ -4,13 +4,14 @@ Threads: everything that is not a coroutine may be called from any thread, answe
 with few reads of the database, and never waits for an import. Coroutines are awaited in the event loop.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from ioex_chain.dpos.block import Block
 from ioex_chain.dpos.header import SealedHeader
+from ioex_chain.dpos.mempool_types import PoolPolicy, PoolStatus
 from ioex_chain.dpos.sets import ArbitratorSet, Member
 from ioex_chain.dpos.votes import Certificate, Checkpoint, Evidence, Link, Vote
 from ioex_chain.evm.types import Account, Receipt, Transaction
@@ -88,35 +89,39 @@ class Pooled(Protocol):
 
 
 class PoolPort(Protocol):
-    """The transaction pool; all answers are of one moment each."""
+    """The transaction pool: `dpos.mempool.Mempool` is one."""
 
     @property
-    def min_tip(self) -> int:
-        """Least tip for a unit of gas, in wei, that the pool takes."""
+    def policy(self) -> PoolPolicy:
+        """What the pool takes."""
         ...
 
-    def get(self, hash_: bytes) -> Pooled | None:
+    # From any thread.
+
+    def get(self, hash_: bytes, /) -> Pooled | None:
         """Find a transaction."""
         ...
 
-    def pending(self) -> Mapping[bytes, Sequence[Pooled]]:
-        """Give what can be executed now, by sender, each sender's by nonce."""
+    def next_nonce(self, address: bytes, /) -> int | None:
+        """Give the nonce after a sender's pending transactions; None for one without any here."""
         ...
 
-    def queued(self) -> Mapping[bytes, Sequence[Pooled]]:
-        """Give what waits for another transaction or for money, in the same form."""
+    def status(self) -> PoolStatus:
+        """Give the pool's sizes."""
         ...
 
-    def content_of(self, sender: bytes) -> tuple[Sequence[Pooled], Sequence[Pooled]]:
-        """Give a sender's pending and queued transactions."""
+    # In the worker thread only (`EthBackend.call`).
+
+    def senders(self) -> Sequence[bytes]:
+        """Give all senders."""
         ...
 
-    def counts(self) -> tuple[int, int]:
-        """Give how many are pending and queued."""
+    def pending_of(self, address: bytes, /) -> Sequence[Pooled]:
+        """Give a sender's executable transactions by nonce."""
         ...
 
-    def next_nonce(self, sender: bytes) -> int:
-        """Give the nonce after the sender's last pending transaction, else its account's."""
+    def queued_of(self, address: bytes, /) -> Sequence[Pooled]:
+        """Give by nonce a sender's transactions that wait for another one or for money."""
         ...
 
 
@@ -331,6 +336,7 @@ class EthBackend(Protocol):
     """Of this program."""
     pool: PoolPort
     evm: Evm
+    """Its methods are called inside `run_heavy`."""
     arbitration: ArbitrationPort
     solo: SoloPort | None
     state_depth: int | None
@@ -399,6 +405,10 @@ class EthBackend(Protocol):
 
     def bad_blocks(self) -> Sequence[Block]:
         """Give blocks of peers that broke a rule lately, newest first, few of them."""
+        ...
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run `function` on the chain's worker thread, after what it is at, and give its result."""
         ...
 
     async def submit(self, raw: bytes) -> bytes:

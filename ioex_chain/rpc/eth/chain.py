@@ -1,12 +1,10 @@
 """eth_*: the chain, its blocks, and what the node says of itself."""
 
-import asyncio
-from functools import partial
 from operator import attrgetter
 from typing import Annotated, Any
 
 from ioex_chain.rpc.eth.bodies import Body
-from ioex_chain.rpc.eth.pending import pending_block, pending_transactions
+from ioex_chain.rpc.eth.pending import pending_block, pending_count
 from ioex_chain.rpc.eth.reader import PRUNED_HISTORY, EthReader
 from ioex_chain.rpc.eth.values import (
     BlockHashParam,
@@ -83,7 +81,7 @@ class ChainApi:
         the head's.
         """
         if block.tag == "pending":
-            return asyncio.to_thread(partial(pending_block, self._backend, full=full))
+            return pending_block(self._backend, full=full)
         return self._block(self._reader.find(block), full)
 
     @method("eth_getBlockByHash", group=GROUP, errors=(PRUNED_HISTORY,))
@@ -103,7 +101,7 @@ class ChainApi:
     def count_by_number(self, block: BlockTagParam) -> QuantityOrNull:
         """Give how many transactions a block has; null when there is no such block."""
         if block.tag == "pending":
-            return hex(len(pending_transactions(self._backend)))
+            return pending_count(self._backend)
         return self._of(self._reader.find(block))
 
     @method("eth_getBlockTransactionCountByHash", group=GROUP, errors=(PRUNED_HISTORY,))

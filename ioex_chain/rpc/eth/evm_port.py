@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ioex_chain.dpos.header import SealedHeader
-from ioex_chain.evm.types import AccessEntry, Authorization, TxOutcome, Withdrawal
+from ioex_chain.evm.types import AccessEntry, Authorization, Transaction, TxOutcome, Withdrawal
 from ioex_chain.ledger.types import Entry
 from ioex_chain.primitives.errors import IoexError
 
@@ -135,13 +135,14 @@ class SimulatedStep:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedBlock:
-    """One block of eth_simulateV1, executed. `messages` are the calls with all that was filled in."""
+    """One block of eth_simulateV1, executed."""
 
-    entry: Entry[SealedHeader]
-    """Header with the roots of the executed block; its seal is empty."""
+    header: SealedHeader
+    """With the roots of the executed block and an empty seal."""
     withdrawals: Sequence[Withdrawal]
-    messages: Sequence[Message]
-    transaction_hashes: Sequence[bytes]
+    transactions: Sequence[Transaction]
+    """The calls with all that was filled in; r, s and y_parity are 0."""
+    senders: Sequence[bytes]
     outcomes: Sequence[TxOutcome]
     size: int
 

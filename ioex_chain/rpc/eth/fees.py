@@ -137,7 +137,7 @@ class FeesApi:
         entries = [entry for height in heights if (entry := self._backend.entry_at(height)) is not None]
         sampled = [percentiles_of(tips, (60,))[0] for entry in entries if (tips := self._tips_of(entry))[0]]
         usual = sorted(sampled)[len(sampled) * 6 // 10] if sampled else DEFAULT_TIP
-        return min(max(usual, self._backend.pool.min_tip), MAX_TIP)
+        return min(max(usual, self._backend.pool.policy.min_tip), MAX_TIP)
 
     @method("eth_feeHistory", group=GROUP, errors=(PRUNED_HISTORY, LimitExceeded))
     async def fee_history(

@@ -1,5 +1,6 @@
 """The block that tag `pending` names: what the next producer would find, not executed."""
 
+import asyncio
 from dataclasses import replace
 
 from ioex_chain.dpos.header import SealedHeader
@@ -24,27 +25,48 @@ def pending_header(backend: EthBackend) -> SealedHeader:
     return SealedHeader(header, b"")
 
 
-def pending_transactions(backend: EthBackend) -> list[Pooled]:
+async def pending_transactions(backend: EthBackend) -> list[Pooled]:
     """Give the executable transactions of the pool, as many as a block holds, a sender's by nonce."""
-    spec = backend.spec.dpos
-    room = spec.gas_limit
-    chosen: list[Pooled] = []
-    for own in backend.pool.pending().values():
-        for pooled in own:
-            room -= pooled.tx.gas
-            if room < 0 or len(chosen) == spec.max_block_transactions:
-                return chosen
-            chosen.append(pooled)
-    return chosen
+    spec, pool = backend.spec.dpos, backend.pool
+
+    def gather() -> list[Pooled]:
+        room = spec.gas_limit
+        chosen: list[Pooled] = []
+        for sender in pool.senders():
+            for pooled in pool.pending_of(sender):
+                room -= pooled.tx.gas
+                if room < 0 or len(chosen) == spec.max_block_transactions:
+                    return chosen
+                chosen.append(pooled)
+        return chosen
+
+    return await backend.call(gather)
 
 
-def pending_block(backend: EthBackend, *, full: bool) -> render.Json:
+async def pending_block(backend: EthBackend, *, full: bool) -> render.Json:
     """Write the pending block."""
-    sealed = pending_header(backend)
+    pooled = await pending_transactions(backend)
+    return await asyncio.to_thread(_write, pending_header(backend), pooled, full)
+
+
+async def pending_count(backend: EthBackend) -> str:
+    """Count the pending block's transactions."""
+    return hex(len(await pending_transactions(backend)))
+
+
+async def pending_transaction(backend: EthBackend, index: int) -> render.Json | None:
+    """Write one transaction of the pending block."""
+    pooled = await pending_transactions(backend)
+    if index >= len(pooled):
+        return None
+    place = render.Place.of(pending_header(backend))
+    return render.transaction_json(pooled[index].tx, pooled[index].sender, place, index)
+
+
+def _write(sealed: SealedHeader, pooled: list[Pooled], full: bool) -> render.Json:
     place = render.Place.of(sealed)
-    pooled = pending_transactions(backend)
     size = len(sealed.encode()) + sum(len(p.tx.raw) for p in pooled)
     listed: list[object] = ["0x" + p.tx.hash.hex() for p in pooled]
     if full:
-        listed = [render.transaction_json(p.tx, p.sender, place, index) for index, p in enumerate(pooled)]
+        listed = [render.transaction_json(p.tx, p.sender, place, at) for at, p in enumerate(pooled)]
     return render.block_json(sealed, (), size, listed)

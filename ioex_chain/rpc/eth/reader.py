@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from ioex_chain.primitives.types import BlockHash
@@ -44,6 +44,14 @@ class EthReader:
     def __init__(self, backend: EthBackend) -> None:
         self.backend = backend
         self.bodies = Bodies(backend)
+
+    @cached_property
+    def genesis_hash(self) -> BlockHash:
+        """The hash of the first block."""
+        genesis = self.backend.entry_at(0)
+        if genesis is None:
+            raise BlockNotFound
+        return genesis.hash
 
     def find(self, block: BlockId) -> DposEntry | None:
         """Find a block; `pending` is the head, on which the next block will stand."""

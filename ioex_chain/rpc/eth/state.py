@@ -77,7 +77,9 @@ class StateApi:
     def nonce(self, address: Address, block: BlockParam = LATEST) -> QuantityResult:
         """Give an account's next nonce; with `pending`, the one after its executable transactions."""
         if block.tag == "pending":
-            return hex(self._backend.pool.next_nonce(address))
+            waiting = self._backend.pool.next_nonce(address)
+            if waiting is not None:
+                return hex(waiting)
         with self._reader.state(block) as state:
             return hex(state.account(address).nonce)
 

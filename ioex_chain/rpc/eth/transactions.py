@@ -1,12 +1,11 @@
 """eth_*: transactions and receipts, and sending."""
 
-import asyncio
 from typing import Any
 
 from ioex_chain.rpc.eth.bodies import Body
-from ioex_chain.rpc.eth.pending import pending_header, pending_transactions
+from ioex_chain.rpc.eth.pending import pending_transaction
 from ioex_chain.rpc.eth.reader import PRUNED_HISTORY, EthReader
-from ioex_chain.rpc.eth.render import Place, transaction_json
+from ioex_chain.rpc.eth.render import transaction_json
 from ioex_chain.rpc.eth.values import (
     BlockHashParam,
     BlockId,
@@ -55,7 +54,7 @@ class TransactionsApi:
     def by_block_number(self, block: BlockTagParam, index: Quantity) -> TransactionResult:
         """Give a transaction by its place in a block of the best chain; null if there is none."""
         if block.tag == "pending":
-            return asyncio.to_thread(self._pending, index)
+            return pending_transaction(self._backend, index)
         return self._at(self._reader.find(block), index)
 
     def _at(self, entry: DposEntry | None, index: int) -> Any:
@@ -63,13 +62,6 @@ class TransactionsApi:
             return body.transaction_json(index) if index < len(body.block.transactions) else None
 
         return None if entry is None else self._reader.from_body(entry, make, "senders")
-
-    def _pending(self, index: int) -> Any:
-        pooled = pending_transactions(self._backend)
-        if index >= len(pooled):
-            return None
-        place = Place.of(pending_header(self._backend))
-        return transaction_json(pooled[index].tx, pooled[index].sender, place, index)
 
     @method("eth_getTransactionReceipt", group=GROUP, errors=(PRUNED_HISTORY,))
     def receipt(self, hash: TxHashParam) -> ReceiptResult:  # noqa: A002

@@ -62,7 +62,8 @@ def method(
     of the server's table, that it is known to answer. `timeout`: seconds, instead of the port's own limit
     (a long poll). `thread`: a plain function that computes for long and so runs in a worker thread; other
     plain functions run in the event loop and must be quick, or give a coroutine for a call that is not.
-    The docstring's first paragraph becomes the summary; every parameter and the result must have types (`pydantic`'s, checked strictly).
+    The docstring's first paragraph becomes the summary; every parameter and the result must have types
+    (`pydantic`'s, checked strictly).
     """
     mark = Mark(name, group, write, errors, timeout, thread, deprecated)
 

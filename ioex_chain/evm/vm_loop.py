@@ -1,0 +1,156 @@
+"""The machine's loop: fetch, pay, do. The commonest operations stand here, the others in functions."""
+
+from functools import lru_cache
+
+from eth.exceptions import (
+    FullStack,
+    Halt,
+    InsufficientStack,
+    InvalidJumpDestination,
+    OutOfGas,
+)
+
+from ioex_chain.evm.vm_frame import Frame
+from ioex_chain.evm.vm_world import Watcher
+
+_PUSH0, _PUSH32 = 0x5F, 0x7F
+_DUP1, _SWAP1, _SWAP16 = 0x80, 0x90, 0x9F
+_JUMP, _JUMPI, _PC, _JUMPDEST = 0x56, 0x57, 0x58, 0x5B
+_JUMPS = (_JUMP, _JUMPI)
+_STACK_LIMIT = 1024
+_DEADLINE_EVERY = 512
+"""Jumps between two looks at the deadline: code without jumps ends soon."""
+_PADDING = bytes(33)
+"""Running off the end of code is STOP, and a PUSH at the end reads zeros."""
+
+
+class Program:
+    """Code prepared to run: padded, with the places that may be jumped to."""
+
+    __slots__ = ("code", "jumpdests")
+
+    def __init__(self, code: bytes) -> None:
+        self.code = code + _PADDING
+        self.jumpdests = _find_jumpdests(code)
+
+
+def _find_jumpdests(code: bytes) -> frozenset[int]:
+    """Positions of JUMPDEST that are not data of a PUSH."""
+    found = []
+    position, end = 0, len(code)
+    while position < end:
+        op = code[position]
+        if op == _JUMPDEST:
+            found.append(position)
+        elif _PUSH0 < op <= _PUSH32:
+            position += op - _PUSH0
+        position += 1
+    return frozenset(found)
+
+
+@lru_cache(maxsize=512)
+def prepare(code: bytes) -> Program:
+    """Give the program of some code; the latest ones are kept (a code object's hash is taken once)."""
+    return Program(code)
+
+
+def run(f: Frame) -> None:
+    """Run a frame's code to its end. Raises VMError when it fails; output and gas are in the frame."""
+    watcher = f.world.watcher
+    try:
+        if watcher is not None and watcher.steps:
+            _run_watched(f, watcher)
+        else:
+            _run(f)
+    except Halt:
+        return
+    except IndexError:
+        raise InsufficientStack("stack underflow") from None
+
+
+def _run(f: Frame) -> None:
+    # One flat function: calls and attribute look-ups are what an interpreter in Python spends its time on.
+    rules = f.world.rules
+    costs, functions, check = rules.costs, rules.functions, f.world.check_deadline
+    program = prepare(f.msg.code)
+    code, jumpdests = program.code, program.jumpdests
+    stack = f.stack
+    append, pop = stack.append, stack.pop
+    gas, pc, jumps = f.gas, 0, 0
+    while True:
+        op = code[pc]
+        if _PUSH0 <= op <= _SWAP16:
+            gas -= 3
+            if op >= _SWAP1:
+                at = -2 - (op & 15)
+                stack[-1], stack[at] = stack[at], stack[-1]
+                pc += 1
+            else:
+                if op >= _DUP1:
+                    append(stack[-1 - (op & 15)])
+                    pc += 1
+                elif op == _PUSH0:
+                    gas += 1
+                    append(0)
+                    pc += 1
+                else:
+                    pc += 1
+                    end = pc + op - _PUSH0
+                    append(int.from_bytes(code[pc:end], "big"))
+                    pc = end
+                if len(stack) > _STACK_LIMIT:
+                    raise FullStack("stack limit reached 1024 (1023)")
+            if gas < 0:
+                raise OutOfGas
+            continue
+        gas -= costs[op]
+        if gas < 0:
+            raise OutOfGas
+        if op in _JUMPS:
+            target = pop()
+            if op == _JUMPI and not pop():
+                pc += 1
+                continue
+            if target not in jumpdests:
+                raise InvalidJumpDestination("invalid jump destination")
+            pc = target
+            jumps += 1
+            if check is not None and not jumps % _DEADLINE_EVERY:
+                check()
+            continue
+        f.gas = gas
+        f.pc = pc
+        functions[op](f)
+        gas = f.gas
+        pc += 1
+
+
+def _run_watched(f: Frame, watcher: Watcher) -> None:
+    """Do the same, slower: the watcher hears of each operation first, the frame is always up to date."""
+    rules, check = f.world.rules, f.world.check_deadline
+    program = prepare(f.msg.code)
+    steps = 0
+    while True:
+        op = program.code[f.pc]
+        steps += 1
+        if check is not None and not steps % _DEADLINE_EVERY:
+            check()
+        watcher.step(f, f.pc, op)
+        if rules.costs[op] > f.gas:
+            raise OutOfGas
+        f.gas -= rules.costs[op]
+        if op in _JUMPS:
+            _jump(f, op, program.jumpdests)
+        else:
+            rules.functions[op](f)
+            f.pc += 1 + (op - _PUSH0 if _PUSH0 < op <= _PUSH32 else 0)
+
+
+def _jump(f: Frame, op: int, jumpdests: frozenset[int]) -> None:
+    target = f.stack.pop()
+    if op == _JUMPI and not f.stack.pop():
+        f.pc += 1
+    elif target in jumpdests:
+        f.pc = target
+    else:
+        raise InvalidJumpDestination("invalid jump destination")

@@ -38,7 +38,7 @@ def _locked(session: Session) -> Iterator[tuple[DataDir, Identity, NetworkSpec]]
     identity = datadir.identity()
     datadir.lock()
     try:
-        spec = load_network(identity.network, genesis_time=identity.genesis_time, spacing=identity.spacing)
+        spec = load_network(identity.network, **identity.options())
         yield datadir, identity, spec
     finally:
         datadir.unlock()

@@ -54,12 +54,7 @@ class Session:
     def spec(self) -> NetworkSpec:
         """Give the network's parameters, a devnet's with what its folder fixed."""
         identity = self.datadir.identity() if self.datadir.exists() else Identity(self.config.network)
-        options = {"genesis_time": identity.genesis_time, "spacing": identity.spacing}
-        return load_network(
-            self.config.network,
-            genesis_time=options["genesis_time"],
-            spacing=options["spacing"],
-        )
+        return load_network(self.config.network, **identity.options())
 
     def client(self, timeout: float = 60.0) -> RpcClient:
         """Give a client of the node that runs on these settings, or at --rpc-url."""

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from ioex_chain.ledger.errors import StoreCorrupt, StoreFull, StoreLocked, WrongFormat, WrongNetwork
 from ioex_chain.primitives.errors import IoexError
+from ioex_chain.spec.load import Options
 
 FORMAT = 1
 """Version of the folder's layout; a newer one is refused."""
@@ -24,7 +25,7 @@ class NotInitialised(IoexError):
 class Identity:
     """What a folder belongs to, fixed at its first start.
 
-    `genesis_time` and `spacing` are a devnet's own, None elsewhere.
+    All but network and indexes are a devnet's own options, None elsewhere.
     """
 
     network: str
@@ -32,6 +33,17 @@ class Identity:
     spacing: int | None = None
     indexes: bool = True
     """Whether the address and transaction indexes are kept; only a reindex changes it."""
+    block_time: int | None = None
+    arbitrators: int | None = None
+
+    def options(self) -> Options:
+        """Give a devnet's options as `spec.load` takes them."""
+        return {
+            "genesis_time": self.genesis_time,
+            "spacing": self.spacing,
+            "block_time": self.block_time,
+            "arbitrators": self.arbitrators,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +167,7 @@ class DataDir:
     def write_identity(self, identity: Identity) -> None:
         """Write the marker. Raises OSError."""
         content = {"format": FORMAT, "network": identity.network, "indexes": identity.indexes}
-        options = {"genesis_time": identity.genesis_time, "spacing": identity.spacing}
-        content.update({name: value for name, value in options.items() if value is not None})
+        content.update({name: value for name, value in identity.options().items() if value is not None})
         content["checksum"] = checksum(content)
         write_atomically(self.marker, (json.dumps(content, indent=2) + "\n").encode())
 
@@ -192,7 +203,7 @@ class DataDir:
             )
         if found is None:
             raise ValueError
-        names = ("network", "genesis_time", "spacing", "indexes")
+        names = ("network", "genesis_time", "spacing", "indexes", "block_time", "arbitrators")
         identity = Identity(*(content.get(name) for name in names))
         if not _is_sound(identity):
             raise ValueError
@@ -248,11 +259,12 @@ class DataDir:
 
 
 def _is_sound(identity: Identity) -> bool:
-    options = (identity.genesis_time, identity.spacing)
     return (
         isinstance(identity.network, str)
         and type(identity.indexes) is bool
-        and all(option is None or (type(option) is int and option > 0) for option in options)
+        and all(
+            option is None or (type(option) is int and option > 0) for option in identity.options().values()
+        )
     )
 
 

@@ -16,11 +16,26 @@ def prepare_datadir(config: NodeConfig, clock: Clock | None = None) -> tuple[Dat
     """
     datadir = DataDir(config.datadir, config.network)
     if not datadir.exists():
-        is_devnet = config.network == "devnet"
-        started = (clock or SystemClock()).now() if is_devnet else None
-        load_network(config.network, genesis_time=started, spacing=config.spacing)  # refuses before writing
-        datadir.create(Identity(config.network, started, config.spacing, config.indexes is not False))
+        identity = Identity(
+            config.network,
+            (clock or SystemClock()).now() if config.network == "devnet" else None,
+            config.spacing,
+            config.indexes is not False,
+            config.block_time,
+            config.arbitrators,
+        )
+        load_network(config.network, **identity.options())  # refuses before anything is written
+        datadir.create(identity)
     identity = datadir.identity()
+    _check_indexes(config, datadir, identity)
+    spec = load_network(config.network, **identity.options())
+    _check_fixed(config.spacing, spec.pow.spacing, "a spacing", datadir)
+    _check_fixed(config.block_time, spec.dpos.block_time, "a block time", datadir)
+    _check_fixed(config.arbitrators, spec.dpos.seats, "a number of arbitrators", datadir)
+    return datadir, spec
+
+
+def _check_indexes(config: NodeConfig, datadir: DataDir, identity: Identity) -> None:
     if config.indexes is not None and identity.indexes != config.indexes:
         state = "with" if identity.indexes else "without"
         wanted = "--indexes" if config.indexes else "--no-indexes"
@@ -28,11 +43,11 @@ def prepare_datadir(config: NodeConfig, clock: Clock | None = None) -> tuple[Dat
             f"{datadir.database} was built {state} address and transaction indexes; "
             f"run `ioex db reindex {wanted}` to change that"
         )
-    if config.spacing is not None and identity.spacing != config.spacing:
-        fixed = identity.spacing or load_network(config.network).pow.spacing
-        if fixed != config.spacing:
-            raise WrongNetwork(
-                f"{datadir.path} was set up with a spacing of {fixed} s, not {config.spacing}; "
-                "leave the setting out, or choose another --datadir"
-            )
-    return datadir, load_network(config.network, genesis_time=identity.genesis_time, spacing=identity.spacing)
+
+
+def _check_fixed(wanted: int | None, fixed: int, name: str, datadir: DataDir) -> None:
+    if wanted is not None and wanted != fixed:
+        raise WrongNetwork(
+            f"{datadir.path} was set up with {name} of {fixed}, not {wanted}; "
+            "leave the setting out, or choose another --datadir"
+        )

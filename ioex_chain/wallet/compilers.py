@@ -26,7 +26,7 @@ EVM_VERSION = "prague"
 _SELECTION = {"*": {"*": ["abi", "evm.bytecode", "evm.deployedBytecode", "metadata"]}}
 _SOLC_JS = """
 const fs = require("fs"), path = require("path");
-const roots = process.argv.slice(1);
+const roots = process.argv.slice(1);  // where imports are looked up
 const solc = require(require.resolve("solc", { paths: roots }));
 const read = (name) => {
   for (const root of roots)
@@ -143,11 +143,10 @@ def _compile_input(value: dict[str, Any], path: Path, choices: Choices) -> list[
     settings = {**(value.get("settings") or {}), "outputSelection": _SELECTION}
     if value["language"] == "Vyper":
         settings["outputSelection"] = {"*": ["abi", "evm.bytecode", "evm.deployedBytecode"]}
-        command = [*vyper_command()[:-1], "vyper.cli.vyper_json"] if find_spec("vyper") else ["vyper-json"]
-        words, folder = command, path.parent
+        words = [*vyper_command(), "--standard-json"]
     else:
-        words, folder = solc_command(path.parent, choices.solc), path.parent
-    answer = _run(words, cwd=folder, stdin=orjson.dumps({**value, "settings": settings}), what=str(path))
+        words = solc_command(path.parent, choices.solc)
+    answer = _run(words, cwd=path.parent, stdin=orjson.dumps({**value, "settings": settings}), what=str(path))
     output = _json(answer, path)
     _check(output, path)
     artefacts = read_artefacts({**output, "contracts": output.get("contracts") or {}}, path)
@@ -166,7 +165,7 @@ def solc_command(folder: Path, wanted: str | None = None) -> list[str]:
     """
     roots = [str(folder.resolve()), str(Path.cwd())]
     if wanted is not None and Path(wanted).is_dir():
-        roots = [str(Path(wanted).resolve())]
+        roots.append(str(Path(wanted).resolve()))
     elif wanted is not None:
         program = shutil.which(wanted)
         if program is None:

@@ -67,6 +67,13 @@ def _compare_runtime(
     artefact: Artefact, expected: bytes, deployed: bytes, notes: list[str]
 ) -> tuple[str, str, dict[str, str]]:
     appended = sum(length for one in artefact.immutables if one.appended for _, length in one.places)
+    extra = len(deployed) - len(expected)
+    if not appended and extra > 0 and extra % 32 == 0 and artefact.compiler.get("language") == "Vyper":
+        # Standard JSON does not name a Vyper contract's immutables; they stand behind its code.
+        appended = extra
+        notes.append(
+            f"{extra} bytes behind the code were taken for immutables that the artefact does not name"
+        )
     body = deployed[: len(deployed) - appended] if appended else deployed
     values = _immutables(artefact, deployed, len(expected))
     wanted, found = _masked(artefact, expected), _masked(artefact, body)

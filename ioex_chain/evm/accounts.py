@@ -1,6 +1,6 @@
 """An account's row, and the accounts and slots that an execution has in hand."""
 
-from ioex_chain.evm.strict_rlp import encode_uint
+from ioex_chain.evm.strict_rlp import LIST_HEADS, encode_uint
 from ioex_chain.evm.types import EMPTY_CODE_HASH, EMPTY_TRIE_ROOT, Account
 from ioex_chain.primitives.errors import DecodeError
 
@@ -11,8 +11,7 @@ _HASHES = 66
 def encode_account(nonce: int, balance: int, storage_root: bytes, code_hash: bytes) -> bytes:
     """Give rlp([nonce, balance, storage root, code hash]): an account's leaf and its row."""
     head = encode_uint(nonce) + encode_uint(balance)
-    size = len(head) + _HASHES
-    return bytes((0xF8, size)) + head + b"\xa0" + storage_root + b"\xa0" + code_hash
+    return LIST_HEADS[len(head) + _HASHES] + head + b"\xa0" + storage_root + b"\xa0" + code_hash
 
 
 def _uint_at(row: bytes, at: int) -> tuple[int, int]:

@@ -15,6 +15,19 @@ EMPTY_STRING = b"\x80"
 EMPTY_LIST = b"\xc0"
 
 
+def _make_heads(base: int) -> tuple[bytes, ...]:
+    short = [bytes((base + size,)) for size in range(56)]
+    return (*short, *(bytes((base + 56, size)) for size in range(56, 256)))
+
+
+STRING_HEADS = _make_heads(0x80)
+"""What stands before a byte string of so many bytes, up to 255; a lone byte below 0x80 has none."""
+LIST_HEADS = _make_heads(0xC0)
+"""What stands before a list whose items have so many bytes, up to 255."""
+SMALL_UINTS = (EMPTY_STRING, *(bytes((value,)) for value in range(1, 0x80)))
+"""The encodings of 0 to 127."""
+
+
 def uint(value: int) -> bytes:
     """Give an unsigned integer as RLP writes it: big-endian, no leading zeros, zero is empty."""
     return value.to_bytes((value.bit_length() + 7) >> 3, "big")
@@ -25,8 +38,8 @@ def encode_string(value: bytes) -> bytes:
     size = len(value)
     if size == 1 and value[0] < 0x80:
         return value
-    if size < 56:
-        return bytes((0x80 + size,)) + value
+    if size < 256:
+        return STRING_HEADS[size] + value
     length = uint(size)
     return bytes((0xB7 + len(length),)) + length + value
 
@@ -34,17 +47,17 @@ def encode_string(value: bytes) -> bytes:
 def encode_uint(value: int) -> bytes:
     """Encode an unsigned integer."""
     if value < 0x80:
-        return bytes((value,)) if value else EMPTY_STRING
+        return SMALL_UINTS[value]
     size = (value.bit_length() + 7) >> 3
-    if size < 56:
-        return bytes((0x80 + size,)) + value.to_bytes(size, "big")
+    if size < 256:
+        return STRING_HEADS[size] + value.to_bytes(size, "big")
     return encode_string(uint(value))
 
 
 def list_head(size: int) -> bytes:
     """Give what stands before a list whose encoded items are `size` bytes together."""
-    if size < 56:
-        return bytes((0xC0 + size,))
+    if size < 256:
+        return LIST_HEADS[size]
     length = uint(size)
     return bytes((0xF7 + len(length),)) + length
 

@@ -14,15 +14,22 @@ but one leaf, or a new key meets an old leaf, that leaf is found by a scan of th
 keys are hashes, so this touches one row.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ioex_chain.crypto.hashes import keccak256
-from ioex_chain.evm.strict_rlp import encode_string, encode_uint, list_head, wrap_list
+from ioex_chain.evm.strict_rlp import (
+    LIST_HEADS,
+    STRING_HEADS,
+    encode_string,
+    encode_uint,
+    list_head,
+    wrap_list,
+)
 from ioex_chain.evm.types import EMPTY_TRIE_ROOT
 from ioex_chain.ledger.types import Readable
 
 EMPTY = b"\x80"
-_FULL = 16 * 33
 NIBBLES = "0123456789abcdef"
 INDEX = {digit: at for at, digit in enumerate(NIBBLES)}
 
@@ -32,26 +39,19 @@ Keep = Callable[[str, str, int, list[bytes]], None]
 """Takes a branch: path, extension, mask of leaves, references."""
 
 
-def _path(nibbles: str, leaf: bool) -> bytes:
-    """Hex-prefix encoding (appendix C), as an RLP string."""
-    flag = 2 if leaf else 0
-    head = str(flag + 1) if len(nibbles) & 1 else f"{flag}0"
-    packed = bytes.fromhex(head + nibbles)
-    size = len(packed)
-    return packed if size == 1 else bytes((0x80 + size,)) + packed
-
-
-def _string(value: bytes) -> bytes:
-    size = len(value)
-    if 55 < size < 256:
-        return b"\xb8" + size.to_bytes(1, "big") + value
-    return encode_string(value)
+def _path(nibbles: str, flag: int) -> bytes:
+    """Hex-prefix encoding (appendix C), as an RLP string; `flag` is 2 for a leaf, 0 for an extension."""
+    packed = bytes.fromhex((f"{flag + 1}" if len(nibbles) & 1 else f"{flag}0") + nibbles)
+    return packed if len(packed) == 1 else STRING_HEADS[len(packed)] + packed
 
 
 def leaf_node(nibbles: str, value: bytes) -> bytes:
     """Give the RLP of a leaf."""
-    payload = _path(nibbles, True) + _string(value)
-    return list_head(len(payload)) + payload
+    path = bytes.fromhex(("3" if len(nibbles) & 1 else "20") + nibbles)
+    head = STRING_HEADS[len(path)] if len(path) > 1 else b""
+    size = len(value)
+    payload = head + path + (STRING_HEADS[size] + value if 1 < size < 256 else encode_string(value))
+    return (LIST_HEADS[len(payload)] if len(payload) < 256 else list_head(len(payload))) + payload
 
 
 def reference(node: bytes) -> bytes:
@@ -65,7 +65,7 @@ def branch_node(extension: str, references: list[bytes], value: bytes = EMPTY) -
     branch = list_head(len(payload)) + payload
     if not extension:
         return branch
-    return wrap_list(_path(extension, False) + reference(branch))
+    return wrap_list(_path(extension, 0) + reference(branch))
 
 
 def build(pairs: Pairs, low: int, high: int, depth: int, keep: Keep | None) -> tuple[bytes, bool]:
@@ -80,7 +80,7 @@ def build(pairs: Pairs, low: int, high: int, depth: int, keep: Keep | None) -> t
     references, mask, own = [EMPTY] * 16, 0, EMPTY
     at = low
     if len(key) == fork:  # only where keys differ in length, never in a stored trie
-        own, at = _string(value), low + 1
+        own, at = encode_string(value), low + 1
     while at < high:
         digit = pairs[at][0][fork]
         end = at + 1
@@ -133,21 +133,30 @@ def encode_branch(extension: str, mask: int, references: list[bytes]) -> bytes:
     return head + b"".join(references)
 
 
+_REFERENCES = re.compile(rb"\xa0.{32}|\x80", re.DOTALL)
+
+
 def decode_branch(row: bytes) -> Branch:
     """Read a branch row."""
     size = row[0]
     at = size + 3
     mask = row[size + 1] << 8 | row[size + 2]
     extension = row[1 : size + 1].decode() if size else ""
-    if len(row) - at == _FULL:
-        return Branch(extension, mask, [row[i : i + 33] for i in range(at, at + _FULL, 33)])
+    references = _REFERENCES.findall(row, at)
+    absent = references.count(EMPTY)
+    if len(references) != 16 or absent + 33 * (16 - absent) != len(row) - at:  # some stand inside the row
+        references = _read_references(row, at)
+    return Branch(extension, mask, references)
+
+
+def _read_references(row: bytes, at: int) -> list[bytes]:
     references = []
     while at < len(row):
         first = row[at]
         end = at + (33 if first == 0xA0 else 1 if first == 0x80 else first - 0xBF)
         references.append(row[at:end])
         at = end
-    return Branch(extension, mask, references)
+    return references
 
 
 class Trie:

@@ -45,14 +45,17 @@ class Proof:
 
 
 class StateReader(Protocol):
-    """The state after one block. A context manager: it may hold a snapshot of the database."""
+    """The state after one block; `rpc.eth.state_view.StateView` is one over rows of the database.
+
+    A context manager: it may hold a snapshot.
+    """
 
     def account(self, address: bytes) -> Account:
         """Give an account; an empty one for an address that has none."""
         ...
 
-    def code(self, code_hash: bytes) -> bytes:
-        """Give the code with this keccak256."""
+    def code(self, address: bytes) -> bytes:
+        """Give an account's code, empty when it has none."""
         ...
 
     def storage(self, address: bytes, slot: int) -> int:

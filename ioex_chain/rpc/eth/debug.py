@@ -8,7 +8,7 @@ import rlp
 
 from ioex_chain.crypto.hashes import keccak256
 from ioex_chain.dpos.block import Block
-from ioex_chain.evm.types import Receipt
+from ioex_chain.evm.receipts import encode_receipt
 from ioex_chain.primitives.types import BlockHash
 from ioex_chain.rpc.errors import Code, ParameterError, RpcError
 from ioex_chain.rpc.eth import render
@@ -57,13 +57,6 @@ def ethereum_block(block: Block) -> bytes:
     withdrawals = [[w.index, w.validator_index, w.address, w.amount] for w in block.withdrawals]
     encoded: bytes = rlp.encode([block.header.header.fields(), txs, [], withdrawals])
     return encoded
-
-
-def encode_receipt(receipt: Receipt) -> bytes:
-    """Give a receipt's EIP-2718 form, as the receipts root covers it."""
-    logs = [[log.address, list(log.topics), log.data] for log in receipt.logs]
-    payload: bytes = rlp.encode([receipt.status, receipt.cumulative_gas, receipt.bloom, logs])
-    return payload if receipt.type == 0 else bytes([receipt.type]) + payload
 
 
 class DebugApi:

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from ioex_chain.evm.types import EMPTY_CODE_HASH
 from ioex_chain.rpc.eth.evm_port import StatePruned
 from ioex_chain.rpc.eth.reader import EthReader
 from ioex_chain.rpc.eth.values import (
@@ -87,8 +86,7 @@ class StateApi:
     def code(self, address: Address, block: BlockParam = LATEST) -> DataResult:
         """Give an account's code; `0x` when it has none."""
         with self._reader.state(block) as state:
-            code_hash = state.account(address).code_hash
-            return "0x" if code_hash == EMPTY_CODE_HASH else data(state.code(code_hash))
+            return data(state.code(address))
 
     @method("eth_getStorageAt", group=GROUP, errors=ERRORS)
     def storage(self, address: Address, slot: Slot, block: BlockParam = LATEST) -> DataResult:

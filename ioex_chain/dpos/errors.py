@@ -97,10 +97,6 @@ class WrongPayloadRoot(MutatedBlock):
     """The payload is not the one that `parentBeaconBlockRoot` commits to."""
 
 
-class NonCanonicalBlock(MutatedBlock):
-    """The bytes are not the one form of what was read from them."""
-
-
 class DposBlockError(InvalidBlock):
     """A block that breaks a rule."""
 

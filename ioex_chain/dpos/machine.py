@@ -1,0 +1,451 @@
+"""What a block of the DPoS chain does: the ledger's StateMachine (docs/protocol.md section 4).
+
+`connect` checks a block against state and records; `assemble` builds one by the same steps on the same
+state, so that a producer cannot build what others would refuse.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from ioex_chain.dpos import codec, errors, indexes, payload_rules
+from ioex_chain.dpos.block import Block, Payload
+from ioex_chain.dpos.consensus import DposEngine, RoundContext, next_base_fee
+from ioex_chain.dpos.evidence import Offence
+from ioex_chain.dpos.execution import Execution, World
+from ioex_chain.dpos.finality_ports import RecoveredSignatures, Signatures
+from ioex_chain.dpos.header import EMPTY_OMMERS_HASH, Header, SealedHeader
+from ioex_chain.dpos.pow_facts import GenesisPowFacts, requests_hash
+from ioex_chain.dpos.records import DposEntry, Record, Roster, SetRef, encode_record
+from ioex_chain.dpos.sets import Member
+from ioex_chain.dpos.votes import Certificate, Checkpoint, Evidence
+from ioex_chain.evm import system
+from ioex_chain.evm.block import BlockResult
+from ioex_chain.evm.errors import (
+    ExecutionGasReached,
+    GasLimitReached,
+    InvalidTransaction,
+    SystemCallFailed,
+    TransactionRefused,
+)
+from ioex_chain.evm.trie import list_root
+from ioex_chain.evm.types import BlockEnv, Receipt, Transaction, TxOutcome, Withdrawal
+from ioex_chain.ledger.types import StateView
+from ioex_chain.spec.model import NetworkSpec
+
+_ANCESTORS = 256
+_SPARE = 2_048
+"""Bytes of a block beside transactions, evidence and certificate: header, seal, list heads."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockReceipt:
+    """What connecting a block told."""
+
+    receipts: tuple[Receipt, ...] = ()
+    outcomes: tuple[TxOutcome, ...] = ()
+    execution_gas: int = 0
+    offences: tuple[Offence, ...] = ()
+    """What the payload's evidence proved: each was counted."""
+    payload: Payload = Payload()
+    """The block's own: what finality learns from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a producer wants in its block; `transactions` in the order of inclusion, as many as there are."""
+
+    slot: int
+    transactions: Iterable[Transaction] = ()
+    certificate: Certificate | None = None
+    evidence: Sequence[Evidence] = ()
+    extra_data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A block without its seal: `header.hash` is what the seal signs; `codec.make_block` puts it together."""
+
+    header: Header
+    transactions: tuple[Transaction, ...]
+    withdrawals: tuple[Withdrawal, ...]
+    payload: Payload
+    producer: Member
+    rejected: tuple[tuple[Transaction, InvalidTransaction], ...] = ()
+    """Transactions that may not stand on this state; those that only found no room are not among them."""
+
+    def sealed(self, signature: bytes) -> Block:
+        """Give the whole block under this seal."""
+        return codec.make_block(
+            SealedHeader(self.header, signature), self.transactions, self.withdrawals, self.payload
+        )
+
+
+@dataclass(slots=True)
+class _Start:
+    """A block on its way: what is known before its transactions run."""
+
+    run: Execution
+    slot: int
+    context: RoundContext
+    producer: Member
+    offences: list[Offence] = field(default_factory=list)
+
+
+class DposMachine:
+    """Checks bodies, executes them on the state, and records what later headers are checked against."""
+
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        engine: DposEngine,
+        world: World,
+        pow_facts: GenesisPowFacts,
+        signatures: Signatures | None = None,
+    ) -> None:
+        """`signatures` may remember the votes that finality has verified, so that none is checked twice."""
+        self.spec = spec
+        self.engine = engine
+        self.world = world
+        self.pow_facts = pow_facts
+        self.signatures = signatures or RecoveredSignatures(engine.genesis)
+        self._contracts = spec.contracts.addresses
+
+    # --- the ledger's seam ---
+
+    def check_block(self, block: Block) -> None:
+        """Check the body against its header, without state. Raises MutatedBlock, DposBlockError."""
+        header, spec = block.header.header, self.spec.dpos
+        if header.transactions_root != list_root([tx.raw for tx in block.transactions]):
+            raise errors.WrongTransactionsRoot("transactionsRoot is not that of the transactions")
+        if header.withdrawals_root != withdrawals_root(block.withdrawals):
+            raise errors.WrongWithdrawalsRoot("withdrawalsRoot is not that of the withdrawals")
+        if header.parent_beacon_root != codec.payload_root(block.payload):
+            raise errors.WrongPayloadRoot("parentBeaconBlockRoot is not keccak256 of the payload")
+        if len(block.raw) > spec.max_block_size:
+            raise errors.BlockTooLarge(f"{len(block.raw)} bytes, at most {spec.max_block_size}")
+        if len(block.transactions) > spec.max_block_transactions:
+            raise errors.TooManyTransactions(f"{len(block.transactions)} transactions")
+        if len(block.withdrawals) > spec.max_withdrawals:
+            raise errors.TooManyWithdrawals(f"{len(block.withdrawals)} withdrawals")
+        payload_rules.check_counts(spec, block.payload)
+
+    def connect(self, block: Block, entry: DposEntry, view: StateView) -> BlockReceipt:
+        """Execute a block on its parent's state. Raises DposHeaderError, DposBlockError, WrongSeal."""
+        parent = entry.parent
+        if parent is None:
+            return self._connect_genesis(entry, view)
+        header, payload = block.header.header, block.payload
+        slot = self.engine.verify(block.header, parent)
+        self._check_payload(payload, parent)
+        self.pow_facts.check_withdrawals(block.withdrawals, view)
+        start = self._start(view, parent, slot, self._env(header, parent))
+        start.offences = payload_rules.offences(payload.evidence, self.signatures)
+        try:
+            start.run.begin(header.parent_hash, header.parent_beacon_root)
+            self._punish(start.run, start.offences)
+            start.run.transactions(block.transactions)
+            result, requests = self._finish(start, parent, block.withdrawals, view)
+        except SystemCallFailed as error:
+            raise errors.SystemCallReverted(str(error)) from error
+        except TransactionRefused as error:
+            raise _refused(error) from error
+        _compare(header, result, requests)
+        indexes.write(view, entry.height, block.transactions, result.receipts)
+        self._note(view, parent, entry, slot, payload.certificate)
+        return BlockReceipt(
+            result.receipts, result.outcomes, result.execution_gas, tuple(start.offences), payload
+        )
+
+    def _connect_genesis(self, entry: DposEntry, view: StateView) -> BlockReceipt:
+        self.world.genesis(view)
+        point, first = Checkpoint(entry.hash, 0), SetRef(0, entry.hash)
+        record = Record(point, point, b"", 0, None, first, first)
+        view.note(encode_record(self._with_state(record, view, None, entry)))
+        return BlockReceipt()
+
+    # --- the steps that checking and building share ---
+
+    def _start(self, view: StateView, parent: DposEntry, slot: int, env: BlockEnv) -> _Start:
+        context = self.engine.require_context(parent, slot)
+        producer = context.producer(slot, self.spec.dpos.seats)
+        return _Start(self.world.run(view, env), slot, context, producer)
+
+    def _env(self, header: Header, parent: DposEntry) -> BlockEnv:
+        return BlockEnv(
+            self.spec.dpos.chain_id,
+            header.number,
+            header.timestamp,
+            header.beneficiary,
+            header.gas_limit,
+            header.base_fee,
+            header.mix_hash,
+            block_hashes(parent),
+        )
+
+    def _check_payload(self, payload: Payload, parent: DposEntry) -> None:
+        if payload.certificate is not None:
+            records = self.engine.records
+            payload_rules.check_certificate(payload.certificate, parent, records, self.signatures)
+        self.pow_facts.check_items(payload)
+
+    def _punish(self, run: Execution, offences: Iterable[Offence]) -> None:
+        for one in offences:
+            try:
+                self._punish_one(run, one)
+            except SystemCallFailed as error:
+                raise errors.EvidenceRefused(f"against 0x{one.key.hex()}: {error}") from error
+
+    def _punish_one(self, run: Execution, one: Offence) -> None:
+        run.system_call(
+            self._contracts["ArbitratorRegistry"], system.on_evidence(one.key, int(one.kind), one.position)
+        )
+
+    def _finish(
+        self, start: _Start, parent: DposEntry, withdrawals: Sequence[Withdrawal], view: StateView
+    ) -> tuple[BlockResult, Sequence[bytes]]:
+        """Do what follows the transactions: fees, the slot's result, reward, withdrawals, requests."""
+        run, key = start.run, start.producer.key
+        run.settle_base_fees()
+        missed = self.missed(parent, start.slot)
+        run.system_call(self._contracts["ArbitratorRegistry"], system.on_block(key, missed))
+        term = self.engine.schedule.term_of(start.slot)
+        run.system_call(self._contracts["RewardPool"], system.accrue(key, term, self.reward(start.slot)))
+        run.withdrawals(withdrawals)
+        result = run.finish()
+        return result, self.pow_facts.requests(view)
+
+    def reward(self, slot: int) -> int:
+        """Give what the producer of a slot earns, in wei: block_reward x slot length / nominal length."""
+        spec = self.spec.dpos
+        return spec.block_reward * self.engine.schedule.slot_length(slot) // spec.nominal_block_time
+
+    def missed(self, parent: DposEntry, slot: int) -> list[bytes]:
+        """Give the keys whose slots between a block and its parent stayed empty, oldest slot first.
+
+        Of the newest `system.MAX_MISSED` empty slots; a key stands there once for each of its slots.
+        """
+        first = max(self.engine.slot_of(parent) + 1, slot - system.MAX_MISSED)
+        seats = self.spec.dpos.seats
+        return [
+            self.engine.require_context(parent, empty).producer(empty, seats).key
+            for empty in range(first, slot)
+        ]
+
+    # --- records ---
+
+    def _note(
+        self,
+        view: StateView,
+        parent: DposEntry,
+        entry: DposEntry,
+        slot: int,
+        certificate: Certificate | None,
+    ) -> None:
+        before = self.engine.records.require(parent)
+        seen = self.engine.seen_from(parent, before, self.engine.schedule.round_of(slot))
+        justified, finalised = payload_rules.recorded(before, certificate)
+        record = replace(seen, justified=justified, finalised=finalised)
+        view.note(encode_record(self._with_state(record, view, (parent, before), entry)))
+
+    def _with_state(
+        self, record: Record, view: StateView, before: tuple[DposEntry, Record] | None, entry: DposEntry
+    ) -> Record:
+        """Add what is read of the state after the block; the roster only if it may be another."""
+        version = self.world.registry.version(view)
+        pow_hash = self.pow_facts.buried_hash(view)
+        roster: Roster | None = None
+        holder = None
+        if before is not None and version == before[1].registry_version and _same_sets(record, before[1]):
+            holder = before[1].roster_at or before[0].hash
+        else:
+            roster = self._read_roster(record, view, entry if before is None else before[0])
+        return replace(record, pow_hash=pow_hash, registry_version=version, roster_at=holder, roster=roster)
+
+    def _read_roster(self, record: Record, view: StateView, near: DposEntry) -> Roster:
+        reader = self.world.registry
+        ranking = reader.ranking(view)
+        ranked = {member.key for member in ranking}
+        others: dict[bytes, Member] = {}
+        for ref in (record.in_force, record.newest, *(one.ref for one in record.waiting)):
+            for member in self.engine.records.members(near, ref).members:
+                if member.key not in ranked and member.key not in others:
+                    payout = reader.payout(view, member.key) or member.payout
+                    others[member.key] = Member(member.key, payout)
+        return Roster(ranking, tuple(others.values()))
+
+    # --- building ---
+
+    def assemble(
+        self,
+        view: StateView,
+        parent: DposEntry,
+        candidate: Candidate,
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> Assembled:
+        """Build a block on `parent`, whose state `view` is: for `Ledger.try_on_head`.
+
+        Transactions that may not stand are passed over; it stops when the block is full or `go_on` says no.
+        Evidence that proves nothing or that the registry refuses is left out. Raises PayloadError when the
+        certificate is wrong, DposBlockError when there is too much evidence.
+        """
+        slot = candidate.slot
+        context = self.engine.require_context(parent, slot)
+        payload = Payload(candidate.certificate, tuple(candidate.evidence))
+        payload_rules.check_counts(self.spec.dpos, payload)
+        self._check_payload(payload, parent)
+        payload, offences = self._accepted_evidence(view, parent, slot, payload)
+        withdrawals = self.pow_facts.due_withdrawals(view)
+        header = self._draft(parent, candidate, context, payload, withdrawals)
+        start = self._start(view, parent, slot, self._env(header, parent))
+        start.run.begin(header.parent_hash, header.parent_beacon_root)
+        self._punish(start.run, offences)
+        room = (
+            self.spec.dpos.max_block_size
+            - _SPARE
+            - len(codec.encode_withdrawals_and_payload(withdrawals, payload))
+        )
+        taken, rejected = _fill(
+            start.run, candidate.transactions, room, self.spec.dpos.max_block_transactions, go_on
+        )
+        result, requests = self._finish(start, parent, withdrawals, view)
+        header = replace(
+            header,
+            state_root=result.state_root,
+            transactions_root=list_root([tx.raw for tx in taken]),
+            receipts_root=result.receipts_root,
+            logs_bloom=result.logs_bloom,
+            gas_used=result.gas_used,
+            requests_hash=requests_hash(requests),
+        )
+        return Assembled(header, tuple(taken), withdrawals, payload, start.producer, tuple(rejected))
+
+    def _accepted_evidence(
+        self, view: StateView, parent: DposEntry, slot: int, payload: Payload
+    ) -> tuple[Payload, list[Offence]]:
+        """Leave out evidence that would be refused: it is tried on a run that is thrown away."""
+        if not payload.evidence:
+            return payload, []
+        context = self.engine.require_context(parent, slot)
+        draft = self._draft(parent, Candidate(slot), context, payload, ())
+        trial = self.world.run(view, self._env(draft, parent))
+        kept: dict[bytes, tuple[Evidence, Offence]] = {}
+        for item in payload.evidence:
+            try:
+                (one,) = payload_rules.offences((item,), self.signatures)
+                if one.key not in kept:
+                    self._punish_one(trial, one)
+                    kept[one.key] = item, one
+            except (errors.EvidenceProvesNothing, SystemCallFailed):
+                continue
+        items = tuple(item for item, _ in kept.values())
+        return replace(payload, evidence=items), [one for _, one in kept.values()]
+
+    def _draft(
+        self,
+        parent: DposEntry,
+        candidate: Candidate,
+        context: RoundContext,
+        payload: Payload,
+        withdrawals: Sequence[Withdrawal],
+    ) -> Header:
+        """Give the header as far as it is known before execution; roots are zero."""
+        spec = self.spec.dpos
+        return Header(
+            parent_hash=parent.hash,
+            ommers_hash=EMPTY_OMMERS_HASH,
+            beneficiary=context.producer(candidate.slot, spec.seats).payout,
+            state_root=bytes(32),
+            transactions_root=bytes(32),
+            receipts_root=bytes(32),
+            logs_bloom=bytes(256),
+            difficulty=0,
+            number=parent.height + 1,
+            gas_limit=spec.gas_limit,
+            gas_used=0,
+            timestamp=self.engine.schedule.slot_start(candidate.slot),
+            extra_data=candidate.extra_data,
+            mix_hash=context.seed,
+            nonce=bytes(8),
+            base_fee=next_base_fee(spec, parent.header.header),
+            withdrawals_root=withdrawals_root(withdrawals),
+            blob_gas_used=0,
+            excess_blob_gas=0,
+            parent_beacon_root=codec.payload_root(payload),
+            requests_hash=bytes(32),
+        )
+
+
+def withdrawals_root(withdrawals: Sequence[Withdrawal]) -> bytes:
+    """Give the root of the withdrawals' trie (EIP-4895)."""
+    return list_root([codec.encode_withdrawal(one) for one in withdrawals])
+
+
+def block_hashes(parent: DposEntry) -> Callable[[int], bytes | None]:
+    """Give the lookup of ancestors' hashes for a block on `parent`: the last 256 by number."""
+    known: list[bytes] = []
+
+    def walk() -> Iterator[bytes]:
+        at: DposEntry | None = parent
+        while at is not None:
+            yield at.hash
+            at = at.parent
+
+    steps = walk()
+
+    def block_hash(number: int) -> bytes | None:
+        back = parent.height - number
+        if not 0 <= back < _ANCESTORS or number < 0:
+            return None
+        while len(known) <= back:
+            known.append(next(steps))
+        return known[back]
+
+    return block_hash
+
+
+def _same_sets(one: Record, other: Record) -> bool:
+    return one.in_force == other.in_force and one.newest == other.newest and one.waiting == other.waiting
+
+
+def _fill(
+    run: Execution, transactions: Iterable[Transaction], room: int, most: int, go_on: Callable[[], bool]
+) -> tuple[list[Transaction], list[tuple[Transaction, InvalidTransaction]]]:
+    """Take transactions while there is room: `room` bytes, `most` of them; larger ones are skipped."""
+    taken: list[Transaction] = []
+    rejected: list[tuple[Transaction, InvalidTransaction]] = []
+    for tx in transactions:
+        if len(taken) == most or not go_on():
+            break
+        size = len(tx.raw) + 4
+        if size > room:
+            continue
+        try:
+            run.try_transaction(tx)
+        except (GasLimitReached, ExecutionGasReached):
+            continue
+        except InvalidTransaction as error:
+            rejected.append((tx, error))
+            continue
+        taken.append(tx)
+        room -= size
+    return taken, rejected
+
+
+def _refused(error: TransactionRefused) -> errors.ExecutionError:
+    if isinstance(error.cause, ExecutionGasReached):
+        return errors.TooMuchExecutionGas(str(error))
+    return errors.BlockTransactionError(error.position, error.cause)
+
+
+def _compare(header: Header, result: BlockResult, requests: Sequence[bytes]) -> None:
+    """Compare what the header says with what execution gave, cause before consequence."""
+    if header.gas_used != result.gas_used:
+        raise errors.WrongGasUsed(f"gasUsed {header.gas_used}, the transactions use {result.gas_used}")
+    if header.receipts_root != result.receipts_root:
+        raise errors.WrongReceiptsRoot("receiptsRoot is not that of the receipts")
+    if header.logs_bloom != result.logs_bloom:
+        raise errors.WrongBloom("logsBloom is not that of the logs")
+    if header.requests_hash != requests_hash(requests):
+        raise errors.WrongRequestsHash("requestsHash is not that of the requests")
+    if header.state_root != result.state_root:
+        raise errors.WrongStateRoot("stateRoot is not that of the state after the block")

@@ -37,9 +37,6 @@ OWNER_MULTISIG: Final = bytes.fromhex("000000000000000000000000000000000010e000"
 
 MAX_MISSED: Final = 64
 """Missed slots that one `onBlock` call takes."""
-SEAL_TWICE: Final = 1
-VOTE_TWICE: Final = 2
-"""Kinds of evidence in `onEvidence`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -512,7 +512,9 @@ def onBlock(key: address, missed: DynArray[address, MAX_MISSED]):
 @external
 def onEvidence(key: address, kind: uint256, height: uint256):
     """
-    @notice Jail the partner whose key sealed (kind 1) or voted (kind 2) twice. Once per key.
+    @notice Jail the partner whose key signed twice. Once per key, however often it did.
+    @param kind 0 two seals of one slot, 1 two votes of one height, 2 a vote around another
+    @param height The slot's start time for seals, the target height for votes
     """
     assert msg.sender == SYSTEM, "only the protocol"
     partner: uint256 = self.partnerOf[key]

@@ -46,7 +46,7 @@ class BlockReceipt:
     execution_gas: int = 0
     offences: tuple[Offence, ...] = ()
     """What the payload's evidence proved: each was counted."""
-    payload: Payload = Payload()
+    payload: Payload = field(default_factory=Payload)
     """The block's own: what finality learns from."""
 
 

@@ -27,7 +27,7 @@ from ioex_chain.wallet.contract_errors import (
 from ioex_chain.wallet.contracts import Plan, Target, call, deploy, finish, outcome, send
 from ioex_chain.wallet.verification import verify
 
-HERE = Path(__file__).parent / "contracts"
+HERE = Path(__file__).parent / "contract_sources"
 CLIENTS = Path(sys.prefix) / "clients"
 needs_solc = pytest.mark.skipif(
     not (CLIENTS / "node_modules" / "solc").is_dir() or shutil.which("node") is None,

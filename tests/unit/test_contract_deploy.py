@@ -29,7 +29,7 @@ from ioex_chain.wallet.contracts import Plan, Target, call, deploy, finish, outc
 from ioex_chain.wallet.deployments import FAILED, FINAL, SENT, Deployment, read_deployment
 from ioex_chain.wallet.verification import verify
 
-VAULT = Path(__file__).parent / "contracts" / "Vault.vy"
+VAULT = Path(__file__).parent / "contract_sources" / "Vault.vy"
 OWNER = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 OTHER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 ARGUMENTS = ("1000", "first vault", json.dumps([[OTHER, 7], {"owner": OWNER, "amount": 5}]))

@@ -6,11 +6,14 @@ fetches compact ones.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ioex_chain.gossip.compact_fetch import BlockIntake, BlockSync, CompactFetcher
 from ioex_chain.gossip.ports import Context
 from ioex_chain.gossip.serving import RECENT_DEPTH, Served, Serving
 from ioex_chain.gossip.turns import Turns
+from ioex_chain.gossip.wire import AnyHeadChanged
+from ioex_chain.ledger.errors import InvalidHeader
 from ioex_chain.ledger.types import Entry, Status
 from ioex_chain.p2p.chain_messages import (
     MAX_ANNOUNCED_HEADERS,
@@ -24,11 +27,6 @@ from ioex_chain.p2p.chain_messages import (
 )
 from ioex_chain.p2p.rates import Rate, TokenBucket
 from ioex_chain.p2p.seam import Offence, Peer
-from ioex_chain.pow.consensus import check_work
-from ioex_chain.pow.errors import PowHeaderError
-from ioex_chain.pow.header import Header
-from ioex_chain.pow.ledger import PowHeadChanged
-from ioex_chain.pow.transaction import Transaction
 from ioex_chain.primitives.errors import DecodeError
 from ioex_chain.primitives.types import BlockHash, display
 
@@ -56,13 +54,14 @@ class BlockRelay:
         context: Context,
         intake: BlockIntake,
         sync: BlockSync,
-        extra: Callable[[], Sequence[Transaction]] | None = None,
+        extra: Callable[[], Sequence[Any]] | None = None,
     ) -> None:
         """`extra` gives transactions beside the pool's that may be in a block: orphans, refused ones."""
         self._context = context
         self._chain = context.chain
         self._ledger = context.chain.ledger
         self._sync = sync
+        self._wire = context.wire
         self._serving = Serving(context)
         self._turns = Turns(context.now)
         self.fetcher = CompactFetcher(context, intake, sync, self._serving, self.gave_block)
@@ -103,7 +102,7 @@ class BlockRelay:
     def on_announce(self, peer: Peer, message: Announce) -> None:
         """Take announced headers."""
         try:
-            headers = [Header.decode(raw) for raw in message.headers]
+            headers = [self._wire.form.read_header(raw) for raw in message.headers]
         except DecodeError as error:
             peer.offend(Offence.MALFORMED, f"announced header: {error}")
             return
@@ -116,11 +115,11 @@ class BlockRelay:
     def on_compact(self, peer: Peer, message: CompactBlock) -> None:
         """Take a block that was pushed, or that GetCompact asked for."""
         try:
-            header = Header.decode(message.header)
-            check_work(self._chain.spec.pow, header)
+            header = self._wire.form.read_header(message.header)
+            self._wire.check_pushed(header)
         except DecodeError as error:
             peer.offend(Offence.MALFORMED, f"compact block: {error}")
-        except PowHeaderError as error:
+        except InvalidHeader as error:
             peer.offend(Offence.INVALID_HEADER, str(error))
         else:
             self.fetcher.take(peer, header, message)
@@ -133,7 +132,7 @@ class BlockRelay:
         """Fetch elsewhere, or whole, what a peer has not got."""
         self.fetcher.on_not_found(peer, message)
 
-    def fetch_compact(self, peer: Peer, entry: Entry[Header]) -> bool:
+    def fetch_compact(self, peer: Peer, entry: Entry[Any]) -> bool:
         """Fetch a block in compact form; False when it is better fetched whole."""
         return self.fetcher.ask(peer, entry)
 
@@ -159,7 +158,7 @@ class BlockRelay:
 
     # --- telling --------------------------------------------------------------------------------------------
 
-    def head_changed(self, event: PowHeadChanged) -> None:
+    def head_changed(self, event: AnyHeadChanged) -> None:
         """Tell the peers of a new head; when heads follow each other fast, only of some."""
         if event.connected:
             self._untold = True
@@ -174,7 +173,7 @@ class BlockRelay:
             self._serving.prepare(head, lambda served: self._tell(head, served))
         self._serving.release()
 
-    def _tell(self, head: Entry[Header], served: Served | None) -> None:
+    def _tell(self, head: Entry[Any], served: Served | None) -> None:
         if not self._ledger.is_on_best_chain(head):
             return
         compact = served.compact if served else None
@@ -188,15 +187,15 @@ class BlockRelay:
                 self._announce(state, head)
             state.told = head.hash
 
-    def _announce(self, state: _State, head: Entry[Header]) -> None:
+    def _announce(self, state: _State, head: Entry[Any]) -> None:
         headers: list[bytes] = []
-        at: Entry[Header] | None = head
+        at: Entry[Any] | None = head
         while at is not None and len(headers) < MAX_ANNOUNCED_HEADERS and not self._knows(state, at):
             headers.append(at.header.encode())
             at = at.parent
         state.peer.send(Announce(tuple(reversed(headers))))
 
-    def _knows(self, state: _State, entry: Entry[Header]) -> bool:
+    def _knows(self, state: _State, entry: Entry[Any]) -> bool:
         return state.told == entry.hash or self._sync.has(state.peer, entry.hash)
 
     # --- serving --------------------------------------------------------------------------------------------

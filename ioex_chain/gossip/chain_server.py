@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from ioex_chain.gossip.ports import Context
 from ioex_chain.gossip.turns import Turns
@@ -17,7 +18,6 @@ from ioex_chain.p2p.chain_messages import (
     NotFound,
 )
 from ioex_chain.p2p.seam import Offence, Peer
-from ioex_chain.pow.header import Header
 from ioex_chain.primitives.types import BlockHash
 
 MAX_HEADERS_BYTES = 2_000_000
@@ -95,14 +95,14 @@ class ChainServer:
                 break
         peer.send(Headers(tuple(items), more))
 
-    def _meeting(self, message: GetHeaders) -> Entry[Header]:
+    def _meeting(self, message: GetHeaders) -> Entry[Any]:
         for hash_ in message.locator:
             entry = self._ledger.entry(BlockHash(hash_))
             if entry is not None and self._ledger.is_on_best_chain(entry):
                 return entry
         return self._ledger.genesis
 
-    def _above(self, entry: Entry[Header]) -> Iterator[Entry[Header]]:
+    def _above(self, entry: Entry[Any]) -> Iterator[Entry[Any]]:
         """Give the best chain above an entry; it ends early when the chain is reorganised meanwhile."""
         before = entry.hash
         for height in range(entry.height + 1, self._ledger.head.height + 1):

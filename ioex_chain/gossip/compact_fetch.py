@@ -6,12 +6,13 @@ answer. Whatever goes wrong, the block is then fetched whole by `Sync`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from ioex_chain.gossip.compact import Rebuild, WrongFill
 from ioex_chain.gossip.intake import Outcome, Verdict
 from ioex_chain.gossip.ports import Context
 from ioex_chain.gossip.serving import Serving
+from ioex_chain.gossip.wire import Block, CompactForm, PoolWire
 from ioex_chain.ledger.types import Entry, Status
 from ioex_chain.p2p.chain_messages import (
     BlockTransactions,
@@ -21,10 +22,6 @@ from ioex_chain.p2p.chain_messages import (
     NotFound,
 )
 from ioex_chain.p2p.seam import Offence, Peer
-from ioex_chain.pow.block import Block
-from ioex_chain.pow.header import Header
-from ioex_chain.pow.mempool import Mempool
-from ioex_chain.pow.transaction import Transaction
 from ioex_chain.primitives.errors import DecodeError
 from ioex_chain.primitives.types import BlockHash
 
@@ -48,16 +45,22 @@ class BlockIntake(Protocol):
     def headers(
         self,
         peer: Peer,
-        headers: Sequence[Header],
-        done: Callable[[Sequence[Entry[Header]], Verdict | None], None],
+        headers: Sequence[Any],
+        done: Callable[[Sequence[Entry[Any]], Verdict | None], None],
     ) -> None:
         """Store headers; `done` hears what was taken and why it stopped."""
         ...
 
     def block(
-        self, peer: Peer | None, make: Callable[[], Block], done: Callable[[Verdict], None], *, size: int = 0
+        self,
+        peer: Peer | None,
+        make: Callable[[], Block],
+        done: Callable[[Verdict], None],
+        *,
+        size: int = 0,
+        is_guess: bool = False,
     ) -> None:
-        """Take a block of `size` bytes that `make` gives on the worker."""
+        """Take a block of `size` bytes that `make` gives on the worker; of a guess the body may be wrong."""
         ...
 
 
@@ -69,7 +72,7 @@ class BlockSync(Protocol):
         """Whether the node is catching up."""
         ...
 
-    def on_announce(self, peer: Peer, headers: Sequence[Header]) -> None:
+    def on_announce(self, peer: Peer, headers: Sequence[Any]) -> None:
         """Take headers that a peer announced."""
         ...
 
@@ -89,7 +92,7 @@ class BlockSync(Protocol):
         """Whether a peer is known to have a block."""
         ...
 
-    def note(self, peer: Peer, entry: Entry[Header]) -> None:
+    def note(self, peer: Peer, entry: Entry[Any]) -> None:
         """Remember that a peer has a block."""
         ...
 
@@ -137,12 +140,14 @@ class CompactFetcher:
         """`gave` hears which peer a new head came from."""
         self._chain = context.chain
         self._ledger = context.chain.ledger
+        self._pool = context.pool
+        self._form = context.wire.form
         self._now = context.now
         self._intake = intake
         self._sync = sync
         self._serving = serving
         self._gave = gave
-        self.extra: Callable[[], Sequence[Transaction]] = tuple
+        self.extra: Callable[[], Sequence[Any]] = tuple
         """Gives transactions beside the pool's that may be in a block: orphans, refused ones."""
         self._peers: dict[int, Peer] = {}
         self._fetches: dict[BlockHash, _Fetch] = {}
@@ -178,7 +183,7 @@ class CompactFetcher:
 
     # --- compact blocks come in -----------------------------------------------------------------------------
 
-    def ask(self, peer: Peer, entry: Entry[Header]) -> bool:
+    def ask(self, peer: Peer, entry: Entry[Any]) -> bool:
         """Ask for a block in compact form; False when it is better fetched whole."""
         parent = entry.parent
         if parent is None or entry.hash in self._fetches or not self._is_up(peer):
@@ -192,7 +197,7 @@ class CompactFetcher:
         peer.send(GetCompact(entry.hash))
         return True
 
-    def take(self, peer: Peer, header: Header, message: CompactBlock) -> None:
+    def take(self, peer: Peer, header: Any, message: CompactBlock) -> None:
         """Take a block that was pushed, or that `ask` asked for; its header has the work that it claims."""
         fetch = self._fetches.get(header.hash)
         if fetch is None:
@@ -211,7 +216,7 @@ class CompactFetcher:
         if entry is not None:
             self._sync.note(peer, entry)
 
-    def _pushed(self, peer: Peer, header: Header, message: CompactBlock) -> None:
+    def _pushed(self, peer: Peer, header: Any, message: CompactBlock) -> None:
         known = self._ledger.entry(header.hash)
         if known is not None and known.status & Status.BODY:
             self._sync.note(peer, known)
@@ -226,12 +231,12 @@ class CompactFetcher:
         self._sync.fetching(peer, header.hash)
         self._intake.headers(peer, [header], lambda entries, _verdict: self._header_taken(fetch, entries))
 
-    def _is_worth_rebuilding(self, parent: Entry[Header]) -> bool:
+    def _is_worth_rebuilding(self, parent: Entry[Any]) -> bool:
         head = self._ledger.head
         near = head.height - 1 <= parent.height < head.height + MAX_AHEAD
         return near and not self._sync.is_syncing and len(self._fetches) < MAX_FETCHES
 
-    def _header_taken(self, fetch: _Fetch, entries: Sequence[Entry[Header]]) -> None:
+    def _header_taken(self, fetch: _Fetch, entries: Sequence[Entry[Any]]) -> None:
         fetch.busy = False
         if not entries:  # the verdict was the intake's to score
             self._drop(fetch)
@@ -250,9 +255,9 @@ class CompactFetcher:
         if message is None or self._settled(fetch):
             return
         fetch.busy = True
-        pool, extra = self._chain.mempool, self.extra()
+        extra = self.extra()
         self._chain.run(
-            lambda: _try_rebuild(message, pool, extra),
+            lambda: _try_rebuild(message, self._pool, extra, self._form),
             lambda attempt: self._attempted(fetch, attempt),
             lambda _error: self._give_up(fetch),
         )
@@ -309,7 +314,11 @@ class CompactFetcher:
         fetch.busy = True
         self._serving.keep(block, fetch.lacked)
         self._intake.block(
-            fetch.peer, lambda: block, lambda verdict: self._verdict(fetch, verdict), size=block.size
+            fetch.peer,
+            lambda: block,
+            lambda verdict: self._verdict(fetch, verdict),
+            size=len(block.raw),
+            is_guess=not self._form.is_proven,
         )
 
     def _verdict(self, fetch: _Fetch, verdict: Verdict) -> None:
@@ -373,12 +382,12 @@ class CompactFetcher:
             del self._failed[next(iter(self._failed))]
 
 
-def _try_rebuild(message: CompactBlock, pool: Mempool, extra: Sequence[Transaction]) -> _Attempt:
+def _try_rebuild(message: CompactBlock, pool: PoolWire, extra: Sequence[Any], form: CompactForm) -> _Attempt:
     try:
-        rebuild = Rebuild(message, [*(entry.tx for entry in pool), *extra])
+        rebuild = Rebuild(message, [*pool.candidates(), *extra], form)
     except DecodeError as error:
         return _Attempt(None, None, error)
-    given = [place for place, tx in rebuild.prefilled if place and not pool.get_by_wtxid(tx.wtxid)]
+    given = [place for place, tx in rebuild.prefilled if place and pool.get(pool.id(tx)) is None]
     return _Attempt(rebuild, rebuild.block(), None, tuple(sorted([*given, *rebuild.missing])))
 
 

@@ -1,20 +1,20 @@
 """Bodies: asks peers for the blocks that the planner chooses, and hands what comes to the intake."""
 
 from collections.abc import Callable
+from typing import Any
 
-from ioex_chain.crypto.hashes import sha256d
 from ioex_chain.gossip.intake import Intake, Verdict
 from ioex_chain.gossip.ports import Context
+from ioex_chain.gossip.preference import Preference
 from ioex_chain.ledger.sync import Arrival, Planner, Stall, SyncLimits
 from ioex_chain.ledger.types import Entry
 from ioex_chain.p2p.chain_messages import MAX_GET_BLOCKS, BlockData, GetBlocks, NotFound
 from ioex_chain.p2p.messages import SERVES_BLOCKS
 from ioex_chain.p2p.seam import Offence, Peer
-from ioex_chain.pow.block import Block
-from ioex_chain.pow.header import HEADER_SIZE, Header
+from ioex_chain.primitives.errors import DecodeError
 from ioex_chain.primitives.types import BlockHash, display
 
-FetchCompact = Callable[[Peer, Entry[Header]], bool]
+FetchCompact = Callable[[Peer, Entry[Any]], bool]
 
 ENOUGH_WAITING = 32_000_000
 """Bytes of blocks that wait to be checked above which no more are asked for."""
@@ -47,6 +47,7 @@ class Downloads:
         is_bulk: Callable[[], bool],
         fetch_compact: FetchCompact | None,
         group_commits: bool,
+        preference: Preference,
     ) -> None:
         self._chain = context.chain
         self._ledger = context.chain.ledger
@@ -61,7 +62,8 @@ class Downloads:
         self._has_unsynced = False
         self._broken: dict[int, int] = {}
         self._whole: dict[BlockHash, None] = {}
-        self.planner: Planner[Header] = Planner(limits)
+        self._wire = context.wire
+        self.planner: Planner[Any] = Planner(limits, preference.is_better)
 
     def peer_up(self, peer: Peer) -> None:
         """Take a new peer, if it serves blocks."""
@@ -76,7 +78,7 @@ class Downloads:
             self.planner.drop_peer(peer.number)
             self.pump()
 
-    def learned(self, peer: Peer, entry: Entry[Header]) -> None:
+    def learned(self, peer: Peer, entry: Entry[Any]) -> None:
         """Note that a peer has a block and all below it."""
         self.planner.set_best(peer.number, entry)
 
@@ -112,7 +114,7 @@ class Downloads:
             for at in range(0, len(entries), MAX_GET_BLOCKS):
                 peer.send(GetBlocks(tuple(entry.hash for entry in entries[at : at + MAX_GET_BLOCKS])))
 
-    def _try_compact(self, peer: Peer, entry: Entry[Header]) -> bool:
+    def _try_compact(self, peer: Peer, entry: Entry[Any]) -> bool:
         """Have the next block fetched in compact form: our pool knows most of it."""
         if self._fetch_compact is None or self._is_bulk() or entry.hash in self._whole:
             return False
@@ -132,10 +134,11 @@ class Downloads:
     def on_block(self, peer: Peer, message: BlockData) -> None:
         """Take a block that was asked for."""
         raw = message.raw
-        if len(raw) < HEADER_SIZE:
-            peer.offend(Offence.MALFORMED, "a block shorter than its header")
+        try:
+            hash_ = self._wire.block_hash(raw)
+        except DecodeError as error:
+            peer.offend(Offence.MALFORMED, f"block: {error}")
             return
-        hash_ = BlockHash(sha256d(raw[:HEADER_SIZE]))
         arrival = self.planner.arrived(peer.number, hash_, len(raw), self._now())
         if arrival is Arrival.UNASKED:
             peer.offend(Offence.UNREQUESTED, f"block {display(hash_)}, which was not asked for")
@@ -153,7 +156,7 @@ class Downloads:
         self._has_unsynced = self._has_unsynced or not sync
         self._intake.block(
             peer,
-            lambda: Block.decode(raw),
+            lambda: self._wire.read_block(raw),
             lambda verdict: self._judged(peer, hash_, verdict),
             size=len(raw),
             sync=sync,

@@ -9,14 +9,16 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
-from ioex_chain.gossip.intake import Outcome, Verdict, blame
+from ioex_chain.gossip.examine import Report, locator
 from ioex_chain.gossip.ports import Context
-from ioex_chain.gossip.presync import Examiner, HeaderRun, Redo, Report, locator
+from ioex_chain.gossip.preference import Preference
+from ioex_chain.gossip.verdicts import Outcome, Verdict, blame
+from ioex_chain.gossip.wire import Again, Run
 from ioex_chain.ledger.types import Entry
 from ioex_chain.p2p.chain_messages import MAX_LOCATOR, GetHeaders, Headers
 from ioex_chain.p2p.seam import Offence, Peer
-from ioex_chain.pow.header import Header
 from ioex_chain.primitives.types import BlockHash
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,8 @@ _FULL_BYTES = 1_000_000
 _REST = (600.0, 14_400.0)
 _LONGEST_WAIT = 3_600.0
 _PROBE_EVERY = 5.0
+_AHEAD_STEP = 512
+_AHEAD_WAIT = 1.0
 _OTHER_PROBE = 60.0
 _POLL_EVERY = 300.0
 _ANYTHING = bytes(32)
@@ -46,9 +50,9 @@ class _State:
     stop: bytes = _ANYTHING
     busy: bool = False
     """Whether its answer is being looked at."""
-    run: HeaderRun | None = None
-    redo: Redo | None = None
-    at: Entry[Header] | None = None
+    run: Run | None = None
+    redo: Again | None = None
+    at: Entry[Any] | None = None
     """Where to go on: the last header of an answer that was not the last."""
     heard: bool = False
     """Whether it has told all that it has."""
@@ -75,9 +79,10 @@ class HeaderSync:
     def __init__(
         self,
         context: Context,
-        learned: Callable[[Peer, Entry[Header]], None],
-        best_of: Callable[[int], Entry[Header] | None],
+        learned: Callable[[Peer, Entry[Any]], None],
+        best_of: Callable[[int], Entry[Any] | None],
         max_lead: int,
+        preference: Preference,
     ) -> None:
         self._chain = context.chain
         self._ledger = context.chain.ledger
@@ -85,7 +90,10 @@ class HeaderSync:
         self._learned = learned
         self._best_of = best_of
         self._max_lead = max_lead
-        self._examiner = Examiner(context.chain.spec.pow, self._ledger, context.chain.clock.now)
+        self._preference = preference
+        self._wire = context.wire
+        self._examiner = context.wire.examiner(self._ledger, context.chain.clock.now)
+        self._ahead_at: int | None = None
         self._states: dict[int, _State] = {}
         self._slot: int | None = None
         self._best = self._find_best()
@@ -93,17 +101,17 @@ class HeaderSync:
     # --- what is known --------------------------------------------------------------------------------------
 
     @property
-    def best(self) -> Entry[Header]:
+    def best(self) -> Entry[Any]:
         """The heaviest valid header that is stored."""
         if self._best.status.is_invalid:
             self._best = self._find_best()
-        if self._ledger.head.weight > self._best.weight:
+        if self._preference.is_better(self._ledger.head, self._best):
             self._best = self._ledger.head
         return self._best
 
-    def _find_best(self) -> Entry[Header]:
+    def _find_best(self) -> Entry[Any]:
         tips = [tip for tip in self._ledger.tips() if not tip.status.is_invalid]
-        return max([self._ledger.head, *tips], key=lambda tip: tip.weight)
+        return max([self._ledger.head, *tips], key=self._preference.rank)
 
     @property
     def heard(self) -> bool:
@@ -113,12 +121,15 @@ class HeaderSync:
     @property
     def is_far_behind(self) -> bool:
         """Whether the best header is more than a day old."""
-        return bool(self.best.header.time < self._chain.clock.now() - FAR_BEHIND)
+        return bool(self._wire.time_of(self.best.header) < self._chain.clock.now() - FAR_BEHIND)
 
     @property
     def is_paused(self) -> bool:
-        """Whether headers wait for bodies: they are as far ahead as they may be."""
-        return self.best.height + 2_000 - self._ledger.head.height > self._max_lead
+        """Whether headers wait for bodies: they are as far ahead as they may be, or as can be checked."""
+        head, best = self._ledger.head.height, self.best.height
+        if self._ahead_at is not None and (head >= self._ahead_at + _AHEAD_STEP or best - head < _AHEAD_STEP):
+            self._ahead_at = None
+        return self._ahead_at is not None or best + 2_000 - head > self._max_lead
 
     # --- peers and time -------------------------------------------------------------------------------------
 
@@ -266,7 +277,7 @@ class HeaderSync:
         if state.stop not in (_ANYTHING, report.tail):  # another chain: no need to hear of it so often
             state.next_probe = self._now() + _OTHER_PROBE
         if report.last is not None and not report.last.status.is_invalid:
-            if report.last.weight > self.best.weight:
+            if self._preference.is_better(report.last, self.best):
                 self._best = report.last
             state.unconnected = 0
             self._learned(state.peer, report.last)
@@ -298,7 +309,7 @@ class HeaderSync:
         state.run = state.redo = state.at = None
         self._leave_slot(state.peer.number)
         if verdict.outcome is Outcome.NOT_YET_VALID:
-            state.heard = True
+            state.heard = state.heard or report.valid_at is not None
             self._retry_at(state, report.valid_at)
         elif verdict.outcome is Outcome.UNKNOWN_PARENT:
             state.peer.offend(Offence.UNCONNECTED, "an answer that does not begin at any hash that was named")
@@ -308,14 +319,21 @@ class HeaderSync:
         else:
             blame(state.peer, verdict)
 
-    def too_early(self, peer: Peer, valid_at: int) -> None:
-        """Ask again when a header of a peer, refused elsewhere, is valid by our clock (Unix time)."""
+    def too_early(self, peer: Peer, valid_at: int | None) -> None:
+        """Ask again when a header of a peer, refused elsewhere, is valid by our clock (Unix time).
+
+        None: when blocks below it have come.
+        """
         state = self._states.get(peer.number)
         if state is not None:
             self._retry_at(state, valid_at)
 
     def _retry_at(self, state: _State, valid_at: int | None) -> None:
-        wait = 60.0 if valid_at is None else float(valid_at - self._chain.clock.now())
+        if valid_at is None:
+            self._ahead_at = self._ledger.head.height
+            state.retry = self._now() + _AHEAD_WAIT
+            return
+        wait = float(valid_at - self._chain.clock.now())
         state.retry = self._now() + min(max(wait, 0.0) + 1.0, _LONGEST_WAIT)
 
     def _give_up(self, state: _State, offence: Offence, detail: str) -> None:
@@ -325,7 +343,7 @@ class HeaderSync:
 
     # --- headers that come by themselves --------------------------------------------------------------------
 
-    def on_announce(self, peer: Peer, headers: Sequence[Header]) -> None:
+    def on_announce(self, peer: Peer, headers: Sequence[Any]) -> None:
         """Take headers whose blocks a peer says it has, each on the one before."""
         state = self._states.get(peer.number)
         if state is None or not headers:

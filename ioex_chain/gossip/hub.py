@@ -1,4 +1,4 @@
-"""All that peers of the PoW chain say to each other: a part for each topic, a table of who hears what."""
+"""All that peers of a chain say to each other: a part for each topic, a table of who hears what."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,21 +8,18 @@ from ioex_chain.gossip.intake import Intake
 from ioex_chain.gossip.ports import Context
 from ioex_chain.gossip.sync import Sync
 from ioex_chain.gossip.transactions import TransactionRelay
+from ioex_chain.gossip.wire import AnyHeadChanged
 from ioex_chain.ledger.types import Entry
 from ioex_chain.p2p import chain_messages as m
 from ioex_chain.p2p.messages import Hello, LeaveReason, Message
 from ioex_chain.p2p.seam import Peer, Refused, Status
-from ioex_chain.pow.genesis import identity_of
-from ioex_chain.pow.header import Header
-from ioex_chain.pow.ledger import PowHeadChanged
-from ioex_chain.pow.transaction import Transaction
 from ioex_chain.spec.identity import ForkId, ForkMismatch, check_fork_id, fork_id
 
 Handler = Callable[[Peer, Any], None]
 
 
 class Gossip:
-    """The PoW chain as the connections see it: `p2p.seam.Application`.
+    """A chain as the connections see it: `p2p.seam.Application`.
 
     The node calls `head_changed` and `transaction_added` with what its own ledger and pool tell.
     """
@@ -30,7 +27,7 @@ class Gossip:
     def __init__(self, context: Context, *, group_commits: bool = False) -> None:
         """With `group_commits` the first download is synced in groups: for a ledger on a GroupStore only."""
         self._chain = context.chain
-        self._identity = identity_of(context.chain.spec)
+        self._wire = context.wire
         self.intake = Intake(context)
         self.sync = Sync(context, self.intake, fetch_compact=self._fetch_compact, group_commits=group_commits)
         self.transactions = TransactionRelay(context, self.sync)
@@ -64,7 +61,7 @@ class Gossip:
         else:
             self.blocks.on_not_found(peer, message)
 
-    def _fetch_compact(self, peer: Peer, entry: Entry[Header]) -> bool:
+    def _fetch_compact(self, peer: Peer, entry: Entry[Any]) -> bool:
         return self.blocks.fetch_compact(peer, entry)
 
     # --- what the connections ask and tell ------------------------------------------------------------------
@@ -72,7 +69,7 @@ class Gossip:
     def status(self) -> Status:
         """Tell rules and head for our hello."""
         head = self._chain.ledger.head
-        fork = fork_id(self._identity, self._chain.spec.pow.activations, head.height)
+        fork = fork_id(self._wire.identity, self._wire.activations, head.height)
         return Status(fork.checksum, fork.next, head.height, head.hash)
 
     def check_hello(self, hello: Hello) -> None:
@@ -80,7 +77,7 @@ class Gossip:
         theirs = ForkId(hello.fork_checksum, hello.fork_next)
         head = self._chain.ledger.head.height
         try:
-            check_fork_id(self._identity, self._chain.spec.pow.activations, head, theirs)
+            check_fork_id(self._wire.identity, self._wire.activations, head, theirs)
         except ForkMismatch as error:
             raise Refused(LeaveReason.OTHER_RULES, str(error)) from error
 
@@ -110,11 +107,11 @@ class Gossip:
 
     # --- what the node's own chain tells --------------------------------------------------------------------
 
-    def head_changed(self, event: PowHeadChanged) -> None:
+    def head_changed(self, event: AnyHeadChanged) -> None:
         """Follow the head; call it once for each change, in order."""
         for part in self._parts:
             part.head_changed(event)
 
-    def transaction_added(self, tx: Transaction) -> None:
+    def transaction_added(self, tx: Any) -> None:
         """Announce what the pool took."""
         self.transactions.added(tx)

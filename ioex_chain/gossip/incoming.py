@@ -3,19 +3,16 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from ioex_chain.crypto.hashes import sha256d
-from ioex_chain.gossip.admission import Admission, Arrival, NotAsked, Result
+from ioex_chain.gossip.admission import Admission
 from ioex_chain.gossip.bounded import RollingSet
 from ioex_chain.gossip.orphans import Orphan, Orphanage
 from ioex_chain.gossip.ports import Context
 from ioex_chain.gossip.requests import DEADLINE, RequestTracker
+from ioex_chain.gossip.wire import Arrival, Fate, Result
 from ioex_chain.p2p.chain_messages import MAX_TRANSACTION_IDS, GetTransactions
 from ioex_chain.p2p.seam import Offence, Peer
-from ioex_chain.pow import errors, policy
-from ioex_chain.pow.pool_events import Left, PoolChange
-from ioex_chain.pow.transaction import Transaction
-from ioex_chain.primitives.errors import DecodeError
 
 REPLY_BYTES = 1_000_000
 """Bytes of transactions in one answer at most."""
@@ -32,9 +29,6 @@ STALLED = 60.0
 REMEMBERED = 50_000
 """Hashes of refused, and of confirmed transactions."""
 MAX_EXTRA = 100
-
-_LATER = (errors.NotFinal, errors.Immature, errors.SequenceLocked)
-"""Valid later, or on the sender's branch: nobody's fault."""
 
 
 @dataclass(slots=True)
@@ -54,7 +48,7 @@ class Incoming:
     """From announcement to pool."""
 
     def __init__(self, context: Context, is_syncing: Callable[[], bool]) -> None:
-        self._pool = context.chain.mempool
+        self._pool = context.pool
         self._gave = context.gave_transaction
         self._now = context.now
         self._is_syncing = is_syncing
@@ -65,9 +59,9 @@ class Incoming:
         self._parents_asked: dict[bytes, float] = {}
         self._refused = RollingSet(REMEMBERED)
         self._confirmed = RollingSet(REMEMBERED)
-        self._extra: deque[Transaction] = deque(maxlen=MAX_EXTRA)
-        self._gone: deque[PoolChange] = deque()
-        self._pool.subscribe(self._pool_changed)
+        self._extra: deque[Any] = deque(maxlen=MAX_EXTRA)
+        self._gone: deque[tuple[bytes, Any, bool]] = deque()
+        self._pool.watch(lambda *gone: self._gone.append(gone))  # in the worker's thread
 
     def peer_up(self, peer: Peer) -> None:
         """Take a peer that relays transactions."""
@@ -100,30 +94,25 @@ class Incoming:
         """Whether a peer sent this transaction and the worker has it."""
         return wtxid in self._admission
 
-    def extra(self) -> list[Transaction]:
+    def extra(self) -> list[Any]:
         """Give transactions that are not in the pool and may be in a block all the same."""
         return [*(orphan.tx for orphan in self._orphans.all()), *self._extra]
 
     def _is_wanted(self, wtxid: bytes) -> bool:
         return not (
-            self._pool.get_by_wtxid(wtxid)
+            self._pool.get(wtxid)
             or wtxid in self._refused
             or wtxid in self._confirmed
             or wtxid in self._admission
         )
 
-    def _pool_changed(self, change: PoolChange) -> None:
-        """Hear from the pool, in the worker's thread."""
-        if change.left is not None:
-            self._gone.append(change)
-
     def _follow_pool(self) -> None:
         while self._gone:
-            change = self._gone.popleft()
-            if change.left is Left.CONFIRMED:
-                self._confirmed.add(change.entry.wtxid)
+            id_, tx, is_confirmed = self._gone.popleft()
+            if is_confirmed:
+                self._confirmed.add(id_)
             else:
-                self._extra.append(change.entry.tx)
+                self._extra.append(tx)
 
     def head_changed(self, disconnected: bool) -> None:
         """Consider again what was refused, and the orphans: the state is another."""
@@ -135,9 +124,9 @@ class Incoming:
             self._retry(orphan)
         self._admission.start()
 
-    def added(self, tx: Transaction) -> None:
+    def added(self, tx: Any) -> None:
         """Consider again the orphans that spend from a transaction that the pool took."""
-        self._tracker.forget(tx.wtxid)
+        self._tracker.forget(self._pool.id(tx))
         for orphan in self._orphans.take_children(tx):
             self._retry(orphan)
         self._admission.start()
@@ -191,7 +180,9 @@ class Incoming:
         parents = tuple(
             txid
             for txid in orphan.parents
-            if txid not in self._pool and not self._orphans.has_txid(txid) and asked.get(txid, now) <= now
+            if self._pool.get_named(txid) is None
+            and not self._orphans.has_txid(txid)
+            and asked.get(txid, now) <= now
         )
         if not parents or len(source.outstanding) >= 2 * MAX_OUTSTANDING:
             return
@@ -219,7 +210,7 @@ class Incoming:
 
     def _request_of(self, source: _Source, items: Sequence[bytes]) -> _Request:
         """Give the request that is answered: the oldest, or a later one if older ones were passed over."""
-        first = sha256d(items[0]) if items else b""
+        first = self._pool.raw_id(items[0]) if items else b""
         waiting = source.outstanding
         skip = next((at for at, request in enumerate(waiting) if first in request.ids), 0)
         for _ in range(skip):
@@ -233,7 +224,7 @@ class Incoming:
         parents = frozenset(request.parents)
         by_txid = 0
         for raw in items:
-            wtxid = sha256d(raw)
+            wtxid = self._pool.raw_id(raw)
             if wtxid in asked:
                 del asked[wtxid]
                 self._tracker.forget(wtxid)
@@ -247,7 +238,7 @@ class Incoming:
         return by_txid <= len(parents)
 
     def _admit(self, arrival: Arrival) -> None:
-        if self._is_wanted(arrival.wtxid) and self._admission.waiting_bytes <= 2 * MAX_WAITING_BYTES:
+        if self._is_wanted(arrival.id) and self._admission.waiting_bytes <= 2 * MAX_WAITING_BYTES:
             self._admission.add(arrival)
 
     def _missed(self, number: int, request: _Request, left: dict[bytes, None], size: int) -> None:
@@ -270,40 +261,44 @@ class Incoming:
         error, tx, number = result.error, result.tx, result.arrival.peer
         if error is None:
             self._gave(number)
-        if error is None or isinstance(error, policy.AlreadyInPool):
             return
-        if isinstance(error, policy.MissingInputs) and tx is not None:
+        fate = self._pool.fate(error)
+        if fate is Fate.LACKS_PARENTS and tx is not None:
             self._lacks_parents(result, tx)
-        elif isinstance(error, NotAsked):
+        elif fate is Fate.NOT_ASKED:
             self._offend(number, Offence.UNREQUESTED, str(error))
-        elif isinstance(error, DecodeError) or tx is None:
-            self._refused.add(result.arrival.wtxid)
+        elif fate is Fate.MALFORMED or tx is None:
+            self._refused.add(result.arrival.id)
             self._offend(number, Offence.MALFORMED, f"transaction: {error}")
-        else:
-            self._refused.add(tx.wtxid)
-            if isinstance(error, policy.PolicyError):
-                self._extra.append(tx)
-            elif not isinstance(error, _LATER):
-                if not isinstance(error, errors.ScriptError):  # no other witness would help
-                    self._refused.add(tx.txid)
+        elif fate is not Fate.KNOWN:
+            self._refuse(tx, fate)
+            if fate in (Fate.INVALID, Fate.INVALID_PROOF):
                 self._offend(number, Offence.INVALID_TRANSACTION, str(error))
+
+    def _refuse(self, tx: Any, fate: Fate) -> None:
+        """Ask for it no more until the head moves."""
+        self._refused.add(self._pool.id(tx))
+        if fate is Fate.POLICY:
+            self._extra.append(tx)
+        elif fate is Fate.INVALID:  # no other witness would help
+            self._refused.add(self._pool.name(tx))
 
     def _offend(self, number: int, offence: Offence, text: str) -> None:
         source = self._sources.get(number)
         if source is not None:
             source.peer.offend(offence, text)
 
-    def _lacks_parents(self, result: Result, tx: Transaction) -> None:
+    def _lacks_parents(self, result: Result, tx: Any) -> None:
         arrival = result.arrival
         orphan = Orphan(tx, arrival.peer, result.missing, arrival.since)
         source = self._sources.get(arrival.peer)
         if not result.missing or any(txid in self._refused for txid in result.missing):
-            self._refused.add(tx.wtxid)
-        elif any(txid in self._pool for txid in result.missing):  # came meanwhile
+            self._refused.add(self._pool.id(tx))
+        elif any(self._pool.get_named(txid) for txid in result.missing):  # came meanwhile
             self._retry(orphan)
         elif source is None:
             return
         elif self._orphans.add(orphan):
             self._ask_parents(source, orphan)
         else:
-            self._refused.add(tx.wtxid)
+            self._refused.add(self._pool.id(tx))

@@ -4,29 +4,18 @@ import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from typing import Any
 
 from ioex_chain.gossip.ports import Context
-from ioex_chain.ledger.errors import (
-    BelowFloor,
-    InvalidBlock,
-    InvalidHeader,
-    KnownInvalid,
-    MutatedBlock,
-    NotYetValid,
-    StoreError,
-    UnknownParent,
-)
+from ioex_chain.gossip.verdicts import Outcome, Verdict, blame, outcome_of, store_headers
+from ioex_chain.gossip.wire import AnyLedger, Block, ChainWire
+from ioex_chain.ledger.errors import StoreError
 from ioex_chain.ledger.types import Entry, Status
 from ioex_chain.p2p.seam import Offence, Peer
-from ioex_chain.pow.block import Block
-from ioex_chain.pow.consensus import check_work
-from ioex_chain.pow.errors import PowHeaderError
-from ioex_chain.pow.header import Header
-from ioex_chain.pow.ledger import PowLedger
 from ioex_chain.primitives.errors import DecodeError, IoexError
 from ioex_chain.primitives.types import BlockHash, display
-from ioex_chain.spec.model import PowSpec
+
+__all__ = ["Done", "Intake", "Outcome", "Verdict", "blame", "outcome_of", "store_headers"]
 
 log = logging.getLogger(__name__)
 
@@ -36,76 +25,7 @@ _BATCH_BYTES = 1_000_000
 _BATCH_BLOCKS = 32
 
 
-class Outcome(Enum):
-    """What became of a header or a block."""
-
-    ACCEPTED = "the best chain moved"
-    STORED = "kept: it waits for a body below it, or is on a side branch; of headers: all are known now"
-    KNOWN = "was here already"
-    NOT_YET_VALID = "its time is ahead of our clock: ask again later"
-    UNKNOWN_PARENT = "the header before it is not known"
-    BELOW_FLOOR = "contradicts a final block"
-    KNOWN_INVALID = "was found invalid before, or stands on one that was"
-    INVALID_HEADER = "the header breaks a rule"
-    INVALID_BLOCK = "the block breaks a rule"
-    MUTATED = "the body is not the header's: ask somebody else"
-    MALFORMED = "the bytes cannot be read: ask somebody else"
-    FAILED = "a fault of our own; nobody is to blame"
-
-    @property
-    def is_here(self) -> bool:
-        """Whether the block (or header) is stored now."""
-        return self in _HERE
-
-    @property
-    def is_final(self) -> bool:
-        """Whether asking anybody for the same block again is of no use."""
-        return self in _FINAL
-
-
-_HERE = (Outcome.ACCEPTED, Outcome.STORED, Outcome.KNOWN)
-_FINAL = (*_HERE, Outcome.BELOW_FLOOR, Outcome.KNOWN_INVALID, Outcome.INVALID_HEADER, Outcome.INVALID_BLOCK)
-
-_OFFENCES = {
-    Outcome.INVALID_HEADER: Offence.INVALID_HEADER,
-    Outcome.INVALID_BLOCK: Offence.INVALID_BLOCK,
-    Outcome.MUTATED: Offence.MUTATED_BLOCK,
-    Outcome.MALFORMED: Offence.MALFORMED,
-}
-"""Anything else is nobody's fault: an operator's `invalidateblock` makes honest peers' blocks invalid, a
-clock may be wrong, and a parent may be on its way."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of a header or a block: `entry` when its header is known, `error` when it was refused."""
-
-    outcome: Outcome
-    entry: Entry[Header] | None = None
-    error: IoexError | None = None
-
-
 Done = Callable[[Verdict], None]
-
-
-def outcome_of(error: IoexError) -> Outcome:
-    """Say what a ledger's or a decoder's refusal means."""
-    for kind, outcome in _OUTCOMES:
-        if isinstance(error, kind):
-            return outcome
-    raise error
-
-
-_OUTCOMES: tuple[tuple[type[IoexError], Outcome], ...] = (
-    (KnownInvalid, Outcome.KNOWN_INVALID),
-    (NotYetValid, Outcome.NOT_YET_VALID),
-    (UnknownParent, Outcome.UNKNOWN_PARENT),
-    (BelowFloor, Outcome.BELOW_FLOOR),
-    (MutatedBlock, Outcome.MUTATED),
-    (InvalidHeader, Outcome.INVALID_HEADER),
-    (InvalidBlock, Outcome.INVALID_BLOCK),
-    (DecodeError, Outcome.MALFORMED),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +35,13 @@ class _Job:
     done: Done
     size: int
     sync: bool
+    is_guess: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Result:
     verdict: Verdict
-    settled: tuple[Entry[Header], ...] = ()
+    settled: tuple[Entry[Any], ...] = ()
     """Blocks that came before and are only now connected or found invalid."""
     waits: bool = False
 
@@ -133,44 +54,51 @@ class Intake:
 
     def __init__(self, context: Context) -> None:
         self._chain = context.chain
-        self._ledger: PowLedger = context.chain.ledger
+        self._ledger = context.chain.ledger
+        self._wire = context.wire
         self._jobs: deque[_Job] = deque()
         self._running = False
         self._senders: OrderedDict[BlockHash, Peer] = OrderedDict()
-        self._tracer = _Tracer(context.chain.spec.pow, self._ledger)
+        self._tracer = _Tracer(context.wire, self._ledger)
         self.waiting_bytes = 0
         """Bytes of the blocks that the worker has not finished."""
-        self.too_early: Callable[[Peer, int], None] = lambda _peer, _valid_at: None
-        """Hears of a header that becomes valid at a Unix time."""
+        self.too_early: Callable[[Peer, int | None], None] = lambda _peer, _valid_at: None
+        """Hears of a header that becomes valid at a Unix time, or (None) when blocks below it are here."""
 
     def headers(
         self,
         peer: Peer,
-        headers: Sequence[Header],
-        done: Callable[[Sequence[Entry[Header]], Verdict | None], None],
+        headers: Sequence[Any],
+        done: Callable[[Sequence[Entry[Any]], Verdict | None], None],
     ) -> None:
         """Store headers that are worth storing (`gossip.headers` decides), each on the one before.
 
         `done` gets the entries of those that were taken, and the verdict on the first that was not.
         """
         self._chain.run(
-            lambda: store_headers(self._ledger, headers),
+            lambda: self._store(headers),
             lambda result: self._headers_done(peer, headers, result, done),
             lambda error: done((), _failed(error)),
         )
 
+    def _store(self, headers: Sequence[Any]) -> tuple[list[Entry[Any]], Verdict | None]:
+        stored = store_headers(self._ledger, headers)
+        self._wire.saw_headers(headers)
+        return stored
+
     def _headers_done(
         self,
         peer: Peer,
-        headers: Sequence[Header],
-        result: tuple[list[Entry[Header]], Verdict | None],
-        done: Callable[[Sequence[Entry[Header]], Verdict | None], None],
+        headers: Sequence[Any],
+        result: tuple[list[Entry[Any]], Verdict | None],
+        done: Callable[[Sequence[Entry[Any]], Verdict | None], None],
     ) -> None:
         entries, verdict = result
         if verdict is not None:
             blame(peer, verdict)
             if verdict.outcome is Outcome.NOT_YET_VALID:
-                self.too_early(peer, headers[len(entries)].time - self._chain.spec.pow.max_future)
+                refused = headers[len(entries)]
+                self.too_early(peer, self._wire.valid_at(refused, self._chain.clock.now()))
         done(entries, verdict)
 
     def block(
@@ -181,14 +109,16 @@ class Intake:
         *,
         size: int = 0,
         sync: bool = True,
+        is_guess: bool = False,
     ) -> None:
         """Take a block of `size` bytes from a peer (None: nobody to blame).
 
         `make` (decode raw bytes, or rebuild a compact block) runs on the worker; its DecodeError is the
-        sender's fault. `sync` is `Ledger.accept_block`'s. `done` is called later, never from within.
+        sender's fault. `sync` is `Ledger.accept_block`'s. With `is_guess` the body may be
+        another than the header's by chance. `done` is called later, never from within.
         """
         self.waiting_bytes += size
-        self._jobs.append(_Job(peer, make, done, size, sync))
+        self._jobs.append(_Job(peer, make, done, size, sync, is_guess))
         self._next()
 
     def _next(self) -> None:
@@ -215,7 +145,8 @@ class Intake:
                 self._settle(entry)
             if job.peer is not None:
                 self._remember(job.peer, result)
-                blame(job.peer, result.verdict)
+                if not (job.is_guess and result.verdict.outcome is Outcome.MUTATED):
+                    blame(job.peer, result.verdict)
             job.done(result.verdict)
 
     def _remember(self, peer: Peer, result: _Result) -> None:
@@ -227,33 +158,10 @@ class Intake:
         while len(self._senders) > _MAX_SENDERS:
             self._senders.popitem(last=False)
 
-    def _settle(self, entry: Entry[Header]) -> None:
+    def _settle(self, entry: Entry[Any]) -> None:
         peer = self._senders.pop(entry.hash, None)
         if peer is not None and entry.status & Status.INVALID:
             peer.offend(Offence.INVALID_BLOCK, f"block {display(entry.hash)} that it sent before was invalid")
-
-
-def blame(peer: Peer, verdict: Verdict) -> None:
-    """Score what a verdict says against the sender; nothing on a connection that is closed."""
-    offence = _OFFENCES.get(verdict.outcome)
-    if offence is not None:
-        peer.offend(offence, str(verdict.error))
-
-
-def store_headers(ledger: PowLedger, headers: Sequence[Header]) -> tuple[list[Entry[Header]], Verdict | None]:
-    """Store headers, on the worker; give the entries of those that were taken, and why it stopped."""
-    try:
-        return ledger.accept_headers(headers), None
-    except StoreError:
-        raise
-    except IoexError as error:
-        taken = []
-        for header in headers:
-            entry = ledger.entry(header.hash)
-            if entry is None or entry.status.is_invalid:
-                break
-            taken.append(entry)
-        return taken, Verdict(outcome_of(error), None, error)
 
 
 def _failed(error: Exception) -> Verdict:
@@ -261,17 +169,13 @@ def _failed(error: Exception) -> Verdict:
     return Verdict(Outcome.FAILED)
 
 
-class WrongProof(MutatedBlock):
-    """A block whose AuxPoW record proves no work; that of its stored header does."""
-
-
 class _Tracer:
     """The worker's side: takes blocks, and finds those that came before and are found invalid only now."""
 
-    def __init__(self, spec: PowSpec, ledger: PowLedger) -> None:
-        self._spec = spec
+    def __init__(self, wire: ChainWire, ledger: AnyLedger) -> None:
+        self._wire = wire
         self._ledger = ledger
-        self._waiting: OrderedDict[BlockHash, Entry[Header]] = OrderedDict()
+        self._waiting: OrderedDict[BlockHash, Entry[Any]] = OrderedDict()
         self._above: dict[BlockHash, list[BlockHash]] = {}
 
     def take(self, job: _Job) -> _Result:
@@ -280,50 +184,38 @@ class _Tracer:
             block = job.make()
         except DecodeError as error:
             return _Result(Verdict(Outcome.MALFORMED, None, error))
-        known = self._ledger.entry(block.hash)
+        hash_: BlockHash = block.header.hash
+        known = self._ledger.entry(hash_)
         if known is not None and known.status.is_invalid:
             return _Result(Verdict(Outcome.KNOWN_INVALID, known))
         if known is not None and known.status & Status.BODY:
             return _Result(Verdict(Outcome.KNOWN, known))
         try:
-            block = self._with_known_proof(block, known)
+            block = self._wire.with_known_proof(block, known)
             changed = self._ledger.accept_block(block, sync=job.sync)
+            self._wire.saw_block(block)
         except StoreError:
             raise
         except IoexError as error:
-            entry = self._ledger.entry(block.hash)
+            entry = self._ledger.entry(hash_)
             settled = self._look(entry) if entry is not None else ()
             return _Result(Verdict(outcome_of(error), entry, error), settled)
-        entry = self._ledger.entry(block.hash)
+        entry = self._ledger.entry(hash_)
         if entry is None:  # the ledger keeps every header that it has taken
-            raise AssertionError(f"the ledger lost {display(block.hash)}")
+            raise AssertionError(f"the ledger lost {display(hash_)}")
         waits = not entry.status & Status.CONNECTED and not entry.status.is_invalid
         settled = self._look(entry)
         if waits:
             self._wait(entry)
         return _Result(Verdict(Outcome.ACCEPTED if changed else Outcome.STORED, entry), settled, waits)
 
-    def _with_known_proof(self, block: Block, known: Entry[Header] | None) -> Block:
-        """Give the block with the AuxPoW record that is stored with its header.
-
-        The record is not part of the hash, so a sender could put another one, larger or wrong, before an
-        honest body. Raises MutatedBlock for one that proves nothing.
-        """
-        if known is None or not block.header.is_merged or known.header == block.header:
-            return block
-        try:
-            check_work(self._spec, block.header)
-        except PowHeaderError as error:
-            raise WrongProof(f"the AuxPoW record is not the header's: {error}") from error
-        return Block.build(known.header, block.transactions)
-
-    def _wait(self, entry: Entry[Header]) -> None:
+    def _wait(self, entry: Entry[Any]) -> None:
         self._waiting[entry.hash] = entry
         self._above.setdefault(entry.header.parent_hash, []).append(entry.hash)
         while len(self._waiting) > _MAX_SENDERS:
             self._forget(next(iter(self._waiting.values())))
 
-    def _forget(self, entry: Entry[Header]) -> None:
+    def _forget(self, entry: Entry[Any]) -> None:
         self._waiting.pop(entry.hash, None)
         beside = self._above.get(entry.header.parent_hash, [])
         if entry.hash in beside:
@@ -331,7 +223,7 @@ class _Tracer:
         if not beside:
             self._above.pop(entry.header.parent_hash, None)
 
-    def _look(self, entry: Entry[Header]) -> tuple[Entry[Header], ...]:
+    def _look(self, entry: Entry[Any]) -> tuple[Entry[Any], ...]:
         """Give the blocks that waited, below or above this one, and are settled now."""
         if not entry.sequence and not entry.status.is_invalid:
             return ()  # waits itself: nothing was tried
@@ -341,7 +233,7 @@ class _Tracer:
             self._forget(other)
         return settled
 
-    def _below(self, entry: Entry[Header]) -> list[Entry[Header]]:
+    def _below(self, entry: Entry[Any]) -> list[Entry[Any]]:
         found = []
         at = entry.parent
         while at is not None and at.hash in self._waiting:
@@ -349,7 +241,7 @@ class _Tracer:
             at = at.parent
         return found
 
-    def _over(self, entry: Entry[Header]) -> list[Entry[Header]]:
+    def _over(self, entry: Entry[Any]) -> list[Entry[Any]]:
         found = [entry]
         for at in found:  # grows while it is walked
             found.extend(self._waiting[hash_] for hash_ in self._above.get(at.hash, ()))

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from itertools import islice
+from typing import Any
 
 from ioex_chain.gossip.bounded import RollingSet
+from ioex_chain.gossip.wire import PoolWire
 from ioex_chain.p2p.chain_messages import MAX_TRANSACTION_IDS
-from ioex_chain.pow.mempool import Mempool
-from ioex_chain.pow.packages import MempoolEntry
-from ioex_chain.pow.policy import fee_at
 
 KNOWN_IDS = 20_000
 """Hashes by peer that it is remembered to know."""
@@ -20,7 +19,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self.min_rate = 0
-        """The peer's fee filter in units per 1,000 bytes."""
+        """The peer's fee filter."""
         self._known = RollingSet(KNOWN_IDS)
         self._queue: dict[bytes, None] = {}
         self._catalogue: Sequence[bytes] = ()
@@ -31,49 +30,49 @@ class Outbox:
         """Count what waits."""
         return len(self._queue) + len(self._catalogue) - self._at
 
-    def knows(self, wtxid: bytes) -> None:
+    def knows(self, id_: bytes) -> None:
         """Note that the peer has a transaction."""
-        self._known.add(wtxid)
-        self._queue.pop(wtxid, None)
+        self._known.add(id_)
+        self._queue.pop(id_, None)
 
-    def offer(self, wtxid: bytes) -> None:
+    def offer(self, id_: bytes) -> None:
         """Announce a transaction with the next message, unless the peer has it."""
-        if wtxid not in self._known:
-            self._queue[wtxid] = None
+        if id_ not in self._known:
+            self._queue[id_] = None
 
-    def offer_again(self, wtxid: bytes) -> None:
+    def offer_again(self, id_: bytes) -> None:
         """Announce a transaction that the peer may have forgotten."""
-        self._known.discard(wtxid)
-        self._queue[wtxid] = None
+        self._known.discard(id_)
+        self._queue[id_] = None
 
-    def offer_catalogue(self, wtxids: Sequence[bytes]) -> None:
+    def offer_catalogue(self, ids: Sequence[bytes]) -> None:
         """Announce these too, whenever there is room; the list is shared, not copied."""
-        self._catalogue, self._at = wtxids, 0
+        self._catalogue, self._at = ids, 0
 
-    def batch(self, pool: Mempool) -> tuple[bytes, ...]:
+    def batch(self, pool: PoolWire) -> tuple[bytes, ...]:
         """Take out what the next message announces: what is still in the pool and pays the peer's rate."""
         taken = list(islice(self._queue, MAX_TRANSACTION_IDS))
-        for wtxid in taken:
-            del self._queue[wtxid]
-        ids = [wtxid for wtxid in taken if self._is_news(wtxid, pool)]
+        for id_ in taken:
+            del self._queue[id_]
+        ids = [id_ for id_ in taken if self._is_news(id_, pool)]
         while len(ids) < MAX_TRANSACTION_IDS and self._at < len(self._catalogue):
-            wtxid = self._catalogue[self._at]
+            id_ = self._catalogue[self._at]
             self._at += 1
-            if self._is_news(wtxid, pool):
-                ids.append(wtxid)
+            if self._is_news(id_, pool):
+                ids.append(id_)
         return tuple(ids)
 
-    def _is_news(self, wtxid: bytes, pool: Mempool) -> bool:
-        entry = pool.get_by_wtxid(wtxid)
-        if entry is None or wtxid in self._known or entry.fee < fee_at(self.min_rate, entry.size):
+    def _is_news(self, id_: bytes, pool: PoolWire) -> bool:
+        entry = pool.get(id_)
+        if entry is None or id_ in self._known or not pool.pays(entry, self.min_rate):
             return False
-        self._known.add(wtxid)
-        self._sequence = max(self._sequence, entry.sequence)
+        self._known.add(id_)
+        self._sequence = max(self._sequence, pool.sequence(entry))
         return True
 
-    def may_have(self, entry: MempoolEntry) -> bool:
+    def may_have(self, entry: Any, pool: PoolWire) -> bool:
         """Whether the peer may ask for an entry: what came after all that it was told of is not its business.
 
         So a peer cannot find out by asking what has just reached us, and from where.
         """
-        return entry.sequence <= self._sequence or entry.wtxid in self._known
+        return pool.sequence(entry) <= self._sequence or pool.entry_id(entry) in self._known

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from ioex_chain.pow.ledger import PowLedger
-from ioex_chain.pow.mempool import Mempool
+from ioex_chain.gossip.pow_pool import PowPool
+from ioex_chain.gossip.pow_wire import PowWire
+from ioex_chain.gossip.wire import AnyLedger, ChainWire, PoolWire
 from ioex_chain.primitives.clock import Clock
 from ioex_chain.spec.model import NetworkSpec
 
@@ -13,12 +14,12 @@ T = TypeVar("T")
 
 
 class Chain(Protocol):
-    """The PoW chain behind a worker. Reads of the ledger that are thread-safe may be made at once."""
+    """A chain behind a worker. Reads of the ledger that are thread-safe may be made at once."""
 
     spec: NetworkSpec
-    ledger: PowLedger
-    mempool: Mempool
-    """Touched inside `run` only, but for `len`, `get`, `in` and `version`."""
+    ledger: AnyLedger
+    mempool: Any
+    """The chain's pool; touched inside `run` only, but for what `PoolWire` says."""
     clock: Clock
     """Wall time."""
 
@@ -69,3 +70,12 @@ class Context:
     """Hears the number of a connection that gave a new head: worth keeping when one has to go."""
     gave_transaction: Callable[[int], None] = _ignore
     """Hears the number of a connection that gave a transaction which the pool took."""
+    wire: ChainWire = None  # type: ignore[assignment]  # the PoW chain's, as below
+    pool: PoolWire = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        """Take the PoW chain's adapters unless others are given."""
+        if self.wire is None:
+            object.__setattr__(self, "wire", PowWire(self.chain.spec))
+        if self.pool is None:
+            object.__setattr__(self, "pool", PowPool(self.chain))

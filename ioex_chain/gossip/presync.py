@@ -11,21 +11,23 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ioex_chain.gossip.intake import Outcome, Verdict, outcome_of, store_headers
+from ioex_chain.gossip.examine import Report, locator, on_invalid, skip_known
+from ioex_chain.gossip.verdicts import Outcome, Verdict, outcome_of, store_headers
+from ioex_chain.gossip.wire import AnyLedger
 from ioex_chain.ledger.types import Entry
 from ioex_chain.pow.consensus import MEDIAN_SPAN, check_work, times_past
 from ioex_chain.pow.difficulty import next_bits, work_of
 from ioex_chain.pow.errors import PowHeaderError, TimeTooNew, TimeTooOld, WrongBits
 from ioex_chain.pow.header import Header
-from ioex_chain.pow.ledger import PowLedger
 from ioex_chain.primitives.errors import DecodeError, IoexError
 from ioex_chain.primitives.types import BlockHash
 from ioex_chain.spec.model import PowSpec
 
+__all__ = ["HeaderRun", "OtherChain", "PowExaminer", "Redo", "Unlinked", "locator", "threshold"]
+
 WORK_BUFFER = 144
 """Blocks' worth of work that a chain may be behind ours and still be stored."""
 BATCH = 2_000
-_DENSE = 10
 
 
 class Unlinked(PowHeaderError):
@@ -113,31 +115,15 @@ class Redo:
         return ready
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What came of an answer. `last`: the highest entry of the peer's chain that is known now."""
-
-    last: Entry[Header] | None = None
-    verdict: Verdict | None = None
-    """Why headers were not taken; None when nothing was wrong."""
-    run: HeaderRun | None = None
-    """Not enough work so far."""
-    redo: Redo | None = None
-    valid_at: int | None = None
-    """Unix time at which the refused header becomes valid."""
-    count: int = 0
-    tail: BlockHash | None = None
-
-
 def threshold(spec: PowSpec, head: Entry[Header]) -> int:
     """Give the whole work that a chain of headers needs to be stored."""
     return max(spec.minimum_work, head.weight - WORK_BUFFER * work_of(head.header.bits))
 
 
-class Examiner:
+class PowExaminer:
     """Looks at peers' headers on the chain's worker, and stores what deserves it."""
 
-    def __init__(self, spec: PowSpec, ledger: PowLedger, clock: Callable[[], int]) -> None:
+    def __init__(self, spec: PowSpec, ledger: AnyLedger, clock: Callable[[], int]) -> None:
         self._spec = spec
         self._ledger = ledger
         self._clock = clock
@@ -159,31 +145,15 @@ class Examiner:
         if redo is not None and headers[0].parent_hash == redo.last:
             return self._again(headers, redo)
         if run is None or headers[0].parent_hash != run.last:
-            last, headers = self._skip_known(headers)
+            last, headers = skip_known(self._ledger, headers)
             if last is None:
                 return Report(verdict=Verdict(Outcome.UNKNOWN_PARENT), count=len(headers))
             if last.status.is_invalid:
-                return self._on_invalid(last)
+                return on_invalid(last)
             if not headers:
                 return Report(last, tail=last.hash)
             run = HeaderRun.above(self._spec, last)
         return self._weigh(headers, run)
-
-    def _skip_known(self, headers: Sequence[Header]) -> tuple[Entry[Header] | None, Sequence[Header]]:
-        """Give the last of the headers (or the first one's parent) that is stored, and those after it."""
-        last = self._ledger.entry(headers[0].parent_hash)
-        for index, header in enumerate(headers):
-            entry = self._ledger.entry(header.hash) if last is not None else None
-            if entry is None:
-                return last, headers[index:]
-            last = entry
-        return last, ()
-
-    def _on_invalid(self, entry: Entry[Header]) -> Report:
-        at: Entry[Header] | None = entry
-        while at is not None and at.status.is_invalid:
-            at = at.parent
-        return Report(at, Verdict(Outcome.KNOWN_INVALID, entry))
 
     def _weigh(self, headers: Sequence[Header], run: HeaderRun) -> Report:
         verdict, valid_at, good = None, None, len(headers)
@@ -231,15 +201,3 @@ class Examiner:
             valid_at = headers[len(entries)].time - self._spec.max_future
         last = entries[-1] if entries else last
         return Report(last, refused or verdict, valid_at=valid_at, count=len(headers), tail=last.hash)
-
-
-def locator(ledger: PowLedger, entry: Entry[Header]) -> list[bytes]:
-    """Give hashes from an entry downwards, the first ten one by one, then ever further apart."""
-    hashes: list[bytes] = [entry.hash]
-    step = 1
-    while entry.height:
-        entry = ledger.ancestor(entry, max(0, entry.height - step))
-        hashes.append(entry.hash)
-        if len(hashes) > _DENSE:
-            step *= 2
-    return hashes

@@ -3,16 +3,16 @@
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ioex_chain.gossip.compact import make_compact
 from ioex_chain.gossip.ports import Context
+from ioex_chain.gossip.pow_wire import POW_FORM
+from ioex_chain.gossip.wire import Block, CompactForm
 from ioex_chain.ledger.errors import UnknownBlock
 from ioex_chain.ledger.types import Entry
 from ioex_chain.p2p.chain_messages import CompactBlock
 from ioex_chain.p2p.table import TABLE
-from ioex_chain.pow.block import Block
-from ioex_chain.pow.header import Header
 from ioex_chain.primitives.types import BlockHash
 
 K = TypeVar("K")
@@ -41,7 +41,7 @@ class EncodedCompact(CompactBlock):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A block to serve: its compact form, and where its transactions begin and end in its bytes.
+    """A block to serve: its compact form, and where its items begin and end in its bytes.
 
     `compact` is None when the message would be too large: with a huge coinbase.
     """
@@ -51,9 +51,12 @@ class Served:
     bounds: "array[int]"
 
     def transactions(self, body: bytes, indexes: Sequence[int]) -> tuple[bytes, ...]:
-        """Cut transactions out of the block's bytes. Raises IndexError."""
+        """Cut items out of the block's bytes. Raises IndexError, also for one that is not in one piece."""
         bounds = self.bounds
-        return tuple([body[bounds[index] : bounds[index + 1]] for index in indexes])
+        cut = tuple([body[bounds[2 * index] : bounds[2 * index + 1]] for index in indexes])
+        if not all(cut):
+            raise IndexError
+        return cut
 
 
 class Serving:
@@ -62,6 +65,7 @@ class Serving:
     def __init__(self, context: Context) -> None:
         self._chain = context.chain
         self._chance = context.chance
+        self._form = context.wire.form
         self._kept: dict[BlockHash, Served] = {}
         self._bodies: dict[BlockHash, bytes] = {}
         self._fresh: dict[BlockHash, tuple[Block, tuple[int, ...]]] = {}
@@ -69,7 +73,7 @@ class Serving:
 
     def keep(self, block: Block, lacked: Sequence[int]) -> None:
         """Hold a block that may be asked for soon, and the places of what our pool lacked of it."""
-        self._fresh = {block.hash: (block, tuple(lacked))}
+        self._fresh = {block.header.hash: (block, tuple(lacked))}
 
     def release(self) -> None:
         """Let go of the held block: a parsed full one takes much memory."""
@@ -79,7 +83,7 @@ class Serving:
         """Give a block's bytes, None if it is not stored any more."""
         return self._bodies.get(served.hash) or self._chain.ledger.body_bytes(served.hash)
 
-    def prepare(self, entry: Entry[Header], done: Callable[[Served | None], None]) -> None:
+    def prepare(self, entry: Entry[Any], done: Callable[[Served | None], None]) -> None:
         """Give a block ready to serve, at once if it is kept; None if it is not stored, or for too many."""
         served = self._kept.get(entry.hash)
         if served is not None:
@@ -103,7 +107,7 @@ class Serving:
                 block = fresh or self._chain.ledger.body(hash_)
             except UnknownBlock:
                 return None
-            return make_served(block, nonce, places), block.raw
+            return make_served(block, nonce, places, self._form), block.raw
 
         self._chain.run(
             work, lambda result: self._loaded(hash_, result), lambda _error: self._loaded(hash_, None)
@@ -119,33 +123,25 @@ class Serving:
             done(served)
 
 
-def make_served(block: Block, nonce: int, wanted: Sequence[int] = ()) -> Served:
+def make_served(block: Block, nonce: int, wanted: Sequence[int] = (), form: CompactForm = POW_FORM) -> Served:
     """Make what is served of a block; of `wanted` as many go along whole as MAX_PREFILL_BYTES allow.
 
     `wanted` rises; a liar's compact block may have had more places than the block has.
     """
     places = []
     left = MAX_PREFILL_BYTES
+    items = form.items(block)
     for place in wanted:
-        if place >= len(block.transactions):
+        if place >= len(items):
             break
-        left -= block.transactions[place].size
+        left -= len(items[place].raw)
         if left < 0:
             break
         places.append(place)
-    message = make_compact(block, nonce, places)
+    message = make_compact(block, nonce, places, form)
     payload = message.encode()
     compact = EncodedCompact(message.header, message.nonce, message.short_ids, message.prefilled, payload)
-    return Served(block.hash, compact if len(payload) <= _CAP else None, _bounds(block))
-
-
-def _bounds(block: Block) -> "array[int]":
-    at = block.size - sum(tx.size for tx in block.transactions)
-    bounds = array("I", [at])
-    for tx in block.transactions:
-        at += tx.size
-        bounds.append(at)
-    return bounds
+    return Served(block.header.hash, compact if len(payload) <= _CAP else None, form.bounds(block))
 
 
 def _put(kept: dict[K, V], key: K, value: V, limit: int) -> None:

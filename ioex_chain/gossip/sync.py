@@ -8,18 +8,19 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ioex_chain.gossip.chain_server import ChainServer
 from ioex_chain.gossip.downloads import Downloads
 from ioex_chain.gossip.headers import HeaderSync
 from ioex_chain.gossip.intake import Intake
 from ioex_chain.gossip.ports import Context
+from ioex_chain.gossip.preference import Preference
+from ioex_chain.gossip.wire import AnyHeadChanged
 from ioex_chain.ledger.sync import SyncLimits
 from ioex_chain.ledger.types import Entry
 from ioex_chain.p2p.chain_messages import BlockData, GetBlocks, GetHeaders, Headers, NotFound
 from ioex_chain.p2p.seam import Peer
-from ioex_chain.pow.header import Header
-from ioex_chain.pow.ledger import PowHeadChanged
 from ioex_chain.primitives.types import BlockHash
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Sync:
         context: Context,
         intake: Intake,
         *,
-        fetch_compact: Callable[[Peer, Entry[Header]], bool] | None = None,
+        fetch_compact: Callable[[Peer, Entry[Any]], bool] | None = None,
         limits: SyncLimits | None = None,
         group_commits: bool = False,
     ) -> None:
@@ -85,12 +86,23 @@ class Sync:
         self._chain = context.chain
         self._ledger = context.chain.ledger
         self._now = context.now
+        self._wire = context.wire
+        self.preference = Preference(self._ledger)
         self.server = ChainServer(context)
         self.downloads = Downloads(
-            context, intake, limits, self._poll, lambda: self.is_syncing, fetch_compact, group_commits
+            context,
+            intake,
+            limits,
+            self._poll,
+            lambda: self.is_syncing,
+            fetch_compact,
+            group_commits,
+            self.preference,
         )
         self._planner = self.downloads.planner
-        self.headers = HeaderSync(context, self._learned, self._planner.best, limits.max_lead)
+        self.headers = HeaderSync(
+            context, self._learned, self._planner.best, limits.max_lead, self.preference
+        )
         intake.too_early = self.headers.too_early
         self._peers: dict[int, Peer] = {}
         self._beside: dict[int, dict[BlockHash, None]] = {}
@@ -133,7 +145,7 @@ class Sync:
     def _poll(self, peer: Peer) -> None:
         self.headers.poll(peer)
 
-    def _learned(self, peer: Peer, entry: Entry[Header]) -> None:
+    def _learned(self, peer: Peer, entry: Entry[Any]) -> None:
         self.note(peer, entry)
         self.downloads.pump()
 
@@ -160,13 +172,13 @@ class Sync:
         if message.request == GetBlocks.type:
             self.downloads.on_not_found(peer, message)
 
-    def on_announce(self, peer: Peer, headers: Sequence[Header]) -> None:
+    def on_announce(self, peer: Peer, headers: Sequence[Any]) -> None:
         """Take headers whose blocks the peer says it has, each on the one before."""
         self.headers.on_announce(peer, headers)
 
     # --- the node's own chain, and blocks that another part fetches -----------------------------------------
 
-    def head_changed(self, event: PowHeadChanged) -> None:
+    def head_changed(self, event: AnyHeadChanged) -> None:
         """Follow the head."""
         if event.disconnected:
             self._planner.reset()
@@ -186,6 +198,15 @@ class Sync:
         """Fetch a block whole, which the caller could not get from this peer."""
         self.downloads.fetch_failed(hash_)
 
+    def want(self, hash_: BlockHash, peer: Peer | None = None) -> None:
+        """Get the branch of a block that finality prefers, whatever it weighs; `peer` told of it."""
+        entry = self._ledger.entry(hash_)
+        if entry is not None and not entry.status.is_invalid:
+            self.preference.want(entry)
+            self.downloads.pump()
+        elif entry is None and peer is not None:
+            self.headers.poll(peer)
+
     # --- who has what ---------------------------------------------------------------------------------------
 
     def has(self, peer: Peer, hash_: BlockHash) -> bool:
@@ -198,7 +219,7 @@ class Sync:
             return False
         return self._ledger.ancestor(best, entry.height) is entry
 
-    def note(self, peer: Peer, entry: Entry[Header]) -> None:
+    def note(self, peer: Peer, entry: Entry[Any]) -> None:
         """Remember that a peer has a block, and so all below it."""
         beside = self._beside.get(peer.number)
         if beside is None:
@@ -229,14 +250,16 @@ class Sync:
         """
         if not self._syncing or self._peers:
             return self._syncing
-        age = self._chain.clock.now() - self._ledger.head.header.time
+        age = self._chain.clock.now() - self._wire.time_of(self._ledger.head.header)
         return self._chain.spec.name != "devnet" and bool(age > _OLD)
 
     def _look_whether_synced(self) -> None:
         if not self._syncing:
             return
         head, best = self._ledger.head, self.headers.best
-        if self.headers.heard and (best.weight <= head.weight or head.height + NEAR >= best.height):
+        if self.headers.heard and (
+            not self.preference.is_better(best, head) or head.height + NEAR >= best.height
+        ):
             self._syncing = False
             log.info("synced at height %d", head.height)
 

@@ -1,18 +1,20 @@
 """Unconfirmed transactions between peers (docs/protocol.md section 9.3).
 
-What the pool takes is announced by wtxid, in batches at random times, and given to who asks. How transactions
-come in is in `incoming`.
+What the pool takes is announced by the hash over its bytes, in batches at random times, and given to who
+asks. How transactions come in is in `incoming`.
 """
 
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from ioex_chain.gossip.incoming import REPLY_BYTES, Incoming
 from ioex_chain.gossip.outbox import Outbox
 from ioex_chain.gossip.ports import Context
+from ioex_chain.gossip.pow_pool import best_first
 from ioex_chain.gossip.turns import Turns
+from ioex_chain.gossip.wire import AnyHeadChanged
 from ioex_chain.p2p.chain_messages import (
     AnnounceTransactions,
     FeeFilter,
@@ -21,10 +23,8 @@ from ioex_chain.p2p.chain_messages import (
 )
 from ioex_chain.p2p.messages import RELAYS_TRANSACTIONS
 from ioex_chain.p2p.seam import Peer
-from ioex_chain.pow.ledger import PowHeadChanged
-from ioex_chain.pow.mempool import Mempool
-from ioex_chain.pow.packages import MempoolEntry
-from ioex_chain.pow.transaction import Transaction
+
+__all__ = ["TransactionRelay", "best_first"]
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class TransactionRelay:
 
     def __init__(self, context: Context, sync: Progress) -> None:
         self._chain = context.chain
-        self._pool = context.chain.mempool
+        self._pool = context.pool
         self._now = context.now
         self._chance = context.chance
         self._sync = sync
@@ -73,7 +73,7 @@ class TransactionRelay:
         self._inbound_at = 0.0
         self._ours: dict[bytes, None] = {}
         self._rebroadcast_at = context.now() + context.chance.expovariate(1 / REBROADCAST_MEAN)
-        self._rate = self._pool.policy.min_relay_rate
+        self._rate = self._pool.least_rate()
         self._rate_at = context.now()
 
     def peer_up(self, peer: Peer) -> None:
@@ -106,19 +106,20 @@ class TransactionRelay:
         """Go on serving a peer."""
         self._turns.drained(peer)
 
-    def head_changed(self, event: PowHeadChanged) -> None:
+    def head_changed(self, event: AnyHeadChanged) -> None:
         """Follow the chain."""
         self._incoming.head_changed(bool(event.disconnected))
 
-    def added(self, tx: Transaction) -> None:
+    def added(self, tx: Any) -> None:
         """Announce what the pool took, from whomever."""
-        if not self._incoming.is_coming(tx.wtxid):
-            self._note_ours(tx)
+        id_ = self._pool.id(tx)
+        if not self._incoming.is_coming(id_):
+            self._note_ours(id_)
         for state in self._states.values():
-            state.outbox.offer(tx.wtxid)
+            state.outbox.offer(id_)
         self._incoming.added(tx)
 
-    def extra(self) -> Sequence[Transaction]:
+    def extra(self) -> Sequence[Any]:
         """Give transactions beside the pool's that may be in a block: for compact blocks."""
         return self._incoming.extra()
 
@@ -129,8 +130,8 @@ class TransactionRelay:
         state = self._states.get(peer.number)
         if state is None:
             return
-        for wtxid in message.ids:
-            state.outbox.knows(wtxid)
+        for id_ in message.ids:
+            state.outbox.knows(id_)
         self._incoming.announced(peer, message.ids)
 
     def on_get_transactions(self, peer: Peer, message: GetTransactions) -> None:
@@ -144,20 +145,22 @@ class TransactionRelay:
 
     def _give(self, peer: Peer, message: GetTransactions) -> None:
         state = self._states.get(peer.number)
-        found: list[MempoolEntry | None] = []
+        pool = self._pool
+        found: list[Any] = []
         if state is not None:
-            found += map(self._pool.get_by_wtxid, message.ids)
-            found += map(self._pool.get, message.parents)
+            found += map(pool.get, message.ids)
+            found += map(pool.get_named, message.parents)
         items = []
         left = REPLY_BYTES
         for entry in found:
-            if entry is None or state is None or not state.outbox.may_have(entry):
+            if entry is None or state is None or not state.outbox.may_have(entry, pool):
                 continue
-            left -= entry.tx.size
+            raw = pool.tx(entry).raw
+            left -= len(raw)
             if left < 0:
                 break
-            state.outbox.knows(entry.wtxid)
-            items.append(entry.tx.raw)
+            state.outbox.knows(pool.entry_id(entry))
+            items.append(raw)
         peer.send(Transactions(tuple(items)))
 
     def on_transactions(self, peer: Peer, message: Transactions) -> None:
@@ -196,13 +199,13 @@ class TransactionRelay:
             state.offered = True
         if new and len(self._pool):
             self._chain.run(
-                lambda: best_first(self._pool),
+                self._pool.best_first,
                 lambda ids: _offer(new, ids),
                 _failed,
             )
 
-    def _note_ours(self, tx: Transaction) -> None:
-        self._ours[tx.wtxid] = None
+    def _note_ours(self, id_: bytes) -> None:
+        self._ours[id_] = None
         if len(self._ours) > MAX_OURS:
             del self._ours[next(iter(self._ours))]
 
@@ -210,17 +213,17 @@ class TransactionRelay:
         if self._now() < self._rebroadcast_at:
             return
         self._rebroadcast_at = self._now() + self._chance.expovariate(1 / REBROADCAST_MEAN)
-        self._ours = {wtxid: None for wtxid in self._ours if self._pool.get_by_wtxid(wtxid)}
+        self._ours = {id_: None for id_ in self._ours if self._pool.get(id_)}
         for state in self._states.values():
-            for wtxid in self._ours:
-                state.outbox.offer_again(wtxid)
+            for id_ in self._ours:
+                state.outbox.offer_again(id_)
 
     # --- fee rates ------------------------------------------------------------------------------------------
 
     def _watch_rate(self) -> None:
         if self._now() >= self._rate_at:
             self._rate_at = self._now() + RATE_INTERVAL
-            self._chain.run(self._pool.min_rate, self._rate_is, _failed)
+            self._chain.run(self._pool.rate, self._rate_is, _failed)
 
     def _rate_is(self, rate: int) -> None:
         self._rate = rate
@@ -231,16 +234,6 @@ class TransactionRelay:
     def _send_rate(self, state: _State) -> None:
         state.sent_rate = self._rate
         state.peer.send(FeeFilter(self._rate))
-
-
-def best_first(pool: Mempool) -> list[bytes]:
-    """Give the pool's wtxids, the best fee rate first, but no child before its parents."""
-    ids: dict[bytes, None] = {}
-    for entry in sorted(pool, key=lambda entry: (-entry.rate, entry.sequence)):
-        if entry.parents:
-            ids.update((ancestor.wtxid, None) for ancestor in pool.ancestors(entry))
-        ids[entry.wtxid] = None
-    return list(ids)
 
 
 def _offer(states: Sequence[_State], ids: Sequence[bytes]) -> None:

@@ -6,7 +6,7 @@ asked of one peer at a time, which has it on its chain. The rules are those of B
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic
@@ -127,10 +127,18 @@ class _Branch(Generic[H]):
 
 
 class Planner(Generic[H]):
-    """Keeps what peers have and what is asked of them. Times are monotonic seconds, given by the caller."""
+    """Keeps what peers have and what is asked of them. Times are monotonic seconds, given by the caller.
 
-    def __init__(self, limits: SyncLimits | None = None) -> None:
+    `is_better(one, other)` says which branch is worth more; by default the heavier one.
+    """
+
+    def __init__(
+        self,
+        limits: SyncLimits | None = None,
+        is_better: Callable[[Entry[H], Entry[H]], bool] | None = None,
+    ) -> None:
         self.limits = limits or SyncLimits()
+        self._is_better = is_better or _is_heavier
         self._peers: dict[int, _Peer[H]] = {}
         self._requests: dict[BlockHash, _Request[H]] = {}
         self._arrived: dict[BlockHash, Entry[H] | None] = {}
@@ -228,7 +236,7 @@ class Planner(Generic[H]):
         room = self.limits.total_bytes - len(self._requests) * self.size
         asked: list[tuple[int, list[Entry[H]]]] = []
         for branch in self._branches:
-            if branch.todo and branch.tip.weight > head.weight and branch.advance() is not None:
+            if branch.todo and self._is_better(branch.tip, head) and branch.advance() is not None:
                 for number, entries in self._plan_branch(branch, head, now, room):
                     room -= len(entries) * self.size
                     asked.append((number, entries))
@@ -251,7 +259,7 @@ class Planner(Generic[H]):
         end = branch.start + branch.first + self.limits.window
         for peer in self._askable(branch, now):
             best = peer.best
-            if best is None or best.weight <= head.weight:
+            if best is None or not self._is_better(best, head):
                 continue
             count = min(self._free(peer), self._fitting(room))
             entries = self._take(branch, peer, min(end, best.height + 1), count)
@@ -455,6 +463,10 @@ class Planner(Generic[H]):
         peer.rest_until = now + self.limits.rest
         self.patience = min(self.limits.max_patience, 2 * self.patience)
         return Stall(peer.number, hashes, seconds)
+
+
+def _is_heavier(one: Entry[H], other: Entry[H]) -> bool:
+    return one.weight > other.weight
 
 
 def _remember(hashes: dict[BlockHash, int], hash_: BlockHash) -> None:

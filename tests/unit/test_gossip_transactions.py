@@ -574,9 +574,14 @@ def test_a_message_announces_a_thousand_at_most():
     ids = [n.to_bytes(32, "big") for n in range(MAX_TRANSACTION_IDS + 30)]
 
     class Pool:
-        def get_by_wtxid(self, wtxid):
-            entry = type("Entry", (), {"fee": 1, "size": 1, "sequence": int.from_bytes(wtxid, "big")})
-            return entry if wtxid in ids else None
+        def get(self, wtxid):
+            return wtxid if wtxid in ids else None
+
+        def pays(self, entry, rate):
+            return True
+
+        def sequence(self, entry):
+            return int.from_bytes(entry, "big")
 
     for wtxid in ids[:20]:
         outbox.offer(wtxid)

@@ -1,12 +1,14 @@
 """A DPoS chain in memory for the RPC tests: real blocks, executed by the real EVM; no node, no disk."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import orjson
 from eth_account import Account as Keys
-from pow_rpc_world import FakePeers
 
+from ioex_chain.crypto.hashes import keccak256
 from ioex_chain.dpos.block import Block, Payload
 from ioex_chain.dpos.codec import make_block, payload_root
 from ioex_chain.dpos.header import EMPTY_OMMERS_HASH, Header, SealedHeader
@@ -20,7 +22,8 @@ from ioex_chain.evm.roots import transactions_root, withdrawals_root
 from ioex_chain.evm.senders import Senders
 from ioex_chain.evm.state import FlatState
 from ioex_chain.evm.transactions import decode_transaction
-from ioex_chain.evm.types import BlockEnv, Receipt, Transaction, Withdrawal
+from ioex_chain.evm.types import AccessEntry, BlockEnv, Receipt, Transaction, TxOutcome, Withdrawal
+from ioex_chain.evm.vm import apply_transaction
 from ioex_chain.gossip.sync import SyncState
 from ioex_chain.ledger.overlay import Overlay
 from ioex_chain.ledger.store import MemoryStore
@@ -29,7 +32,21 @@ from ioex_chain.primitives.clock import FixedClock
 from ioex_chain.primitives.types import BlockHash
 from ioex_chain.rpc.context import CallContext
 from ioex_chain.rpc.dispatch import Dispatcher
-from ioex_chain.rpc.eth.evm_port import Deadline, StatePruned
+from ioex_chain.rpc.eth.evm_port import (
+    CALL_GAS,
+    AccessResult,
+    Base,
+    BlockOverride,
+    Deadline,
+    Message,
+    MessageRefused,
+    Overrides,
+    Reverted,
+    SimulatedBlock,
+    SimulatedStep,
+    StatePruned,
+    TraceOptions,
+)
 from ioex_chain.rpc.eth.heavy import HeavyPool
 from ioex_chain.rpc.eth.state_view import StateView
 from ioex_chain.rpc.eth.table import eth_port
@@ -55,6 +72,7 @@ ALICE, BOB = (Keys.from_key(bytes([n]) * 32) for n in (1, 2))
 ALICE_ADDRESS, BOB_ADDRESS = (bytes.fromhex(key.address[2:]) for key in (ALICE, BOB))
 MEMBERS = tuple(Member(bytes([n]) * 20, bytes([n + 100]) * 20) for n in range(1, 5))
 SEAL = bytes(range(65))
+
 
 def code_logging(topic: int) -> bytes:
     """Assemble: log1(0, 32, topic) of the first call data word, count in slot 0, return the word."""
@@ -84,7 +102,7 @@ ENDLESS = bytes.fromhex("5b600056")
 def init_code(runtime: bytes) -> bytes:
     """Wrap run-time code so that a creation leaves it: codecopy and return."""
     size = len(runtime).to_bytes(2, "big").hex()
-    return bytes.fromhex(f"61{size}600c60003961{size}6000f3") + runtime
+    return bytes.fromhex(f"61{size}600e60003961{size}6000f3") + runtime
 
 
 def sign(key: Any, nonce: int, **fields: Any) -> bytes:
@@ -353,6 +371,16 @@ class FakeSolo:
             raise ValueError("this time is past")
 
 
+class FakePeers:
+    """A peer-to-peer side with three connections."""
+
+    def network_state(self) -> Any:
+        return SimpleNamespace(listening=("ioex://0:1",))
+
+    def peers(self) -> Sequence[Any]:
+        return (1, 2, 3)
+
+
 class _Accounts:
     """The pool's look at the newest state."""
 
@@ -379,7 +407,7 @@ class FakeBackend:
         self.arbitration = FakeArbitration(self.chain)
         self.solo = FakeSolo(self) if solo else None
         self.state_depth: int | None = 128
-        self.peers = FakePeers(self.clock)
+        self.peers = FakePeers()
         self.heavy = HeavyPool(threads=1)
         self.syncing = False
         self.final = 0
@@ -486,3 +514,124 @@ class World:
         )
         self.port.publisher.head_changed(event)
 
+
+class WorldEvm:
+    """An Evm over a `Chain`: calls run in the real EVM; traces are written by hand."""
+
+    def __init__(self, backend: FakeBackend) -> None:
+        self.chain = backend.chain
+        self.asked: list[Any] = []
+
+    def _run(self, base: Base, message: Message, overrides: Overrides, deadline: Deadline) -> TxOutcome:
+        state = FlatState(self.chain.states[base.entry.hash])
+        state.set_balance(message.sender, 10**30)
+        for address, changed in overrides.items():
+            if changed.code is not None:
+                state.set_code(address, changed.code)
+            for slot, value in (changed.state_diff or {}).items():
+                state.set_storage(address, slot, value)
+        tx = self.transaction(message, state.get_nonce(message.sender))
+        env = replace(self.chain.env(base.entry), base_fee=0)
+        return apply_transaction(state, env, tx, message.sender, check_deadline=deadline.check)
+
+    def transaction(self, message: Message, nonce: int) -> Transaction:
+        raw = repr((message, nonce)).encode()
+        gas = min(message.gas or CALL_GAS, CALL_GAS)
+        access = message.access_list or ()
+        return Transaction(
+            raw, keccak256(raw), 2, CHAIN_ID, nonce, 0, 0, gas, message.to, message.value, message.data,
+            access, (), 0, 0, 0, bytes(32),
+        )  # fmt: skip
+
+    def call(
+        self, base: Base, message: Message, overrides: Overrides, block: BlockOverride, deadline: Deadline
+    ) -> TxOutcome:
+        self.asked.append((base, message, overrides, block))
+        if message.value > 10**29:
+            raise MessageRefused("insufficient funds for gas * price + value", -38014)
+        return self._run(base, message, overrides, deadline)
+
+    def estimate(
+        self, base: Base, message: Message, overrides: Overrides, block: BlockOverride, deadline: Deadline
+    ) -> int:
+        outcome = self.call(base, message, overrides, block, deadline)
+        if outcome.error:
+            raise Reverted(outcome)
+        return outcome.gas_used
+
+    def access_list(
+        self, base: Base, message: Message, overrides: Overrides, deadline: Deadline
+    ) -> AccessResult:
+        outcome = self.call(base, message, overrides, BlockOverride(), deadline)
+        return AccessResult([AccessEntry(bytes(20), (bytes(32),))], outcome.gas_used, outcome.error)
+
+    def simulate(
+        self,
+        base: Base,
+        steps: Sequence[SimulatedStep],
+        *,
+        validation: bool,
+        trace_transfers: bool,
+        deadline: Deadline,
+    ) -> Sequence[SimulatedBlock]:
+        sealed = base.entry.header
+        return [
+            SimulatedBlock(
+                sealed,
+                step.block.withdrawals or (),
+                [self.transaction(call, 0) for call in step.calls],
+                [call.sender for call in step.calls],
+                [self.call(base, call, step.state, step.block, deadline) for call in step.calls],
+                600,
+            )
+            for step in steps
+        ]
+
+    def _trace(self, options: TraceOptions) -> Any:
+        if options.tracer is not None:
+            return {"type": "CALL", "from": "0x" + bytes(20).hex(), "gas": "0x0"}
+        log = {"pc": 0, "op": "PUSH1", "gas": 5, "gasCost": 3, "depth": 1, "stack": ["0x1"]}
+        return {"gas": 21_000, "failed": False, "returnValue": "0x", "structLogs": [log]}
+
+    def trace_call(
+        self,
+        base: Base,
+        message: Message,
+        overrides: Overrides,
+        block: BlockOverride,
+        options: TraceOptions,
+        deadline: Deadline,
+    ) -> Any:
+        self.asked.append((base, message, overrides, block, options))
+        return self._trace(options)
+
+    def trace_block(
+        self, entry: DposEntry, options: TraceOptions, only: int | None, deadline: Deadline
+    ) -> Sequence[Any]:
+        self.asked.append((entry, options, only))
+        count = 1 if only is not None else len(self.chain.blocks[entry.hash].transactions)
+        return [self._trace(options) for _ in range(count)]
+
+
+TOPIC = 5
+CONTRACT = bytes.fromhex("32dcab0ef3fb2de2fce1d2e0799d36239671f04a")
+"""ALICE's creation with nonce 0."""
+
+
+def told_world(*, solo: bool = False) -> World:
+    """Give a world whose chain has every kind of transaction, logs, a revert and a withdrawal."""
+    world = World(WorldEvm, solo=solo)
+    chain = world.chain
+    chain.add(
+        sign(ALICE, 0, data=init_code(code_logging(TOPIC))),
+        sign(BOB, 0, gasPrice=2 * GWEI, to=ALICE_ADDRESS, value=5, gas=21_000),
+    )
+    access = [{"address": "0x" + CONTRACT.hex(), "storageKeys": ["0x" + "00" * 32]}]
+    chain.add(
+        sign(ALICE, 1, to=CONTRACT, data=bytes(31) + b"\x07", accessList=access),
+        sign(BOB, 1, gasPrice=2 * GWEI, to=CONTRACT, accessList=access, data=bytes(31) + b"\x08"),
+        sign(ALICE, 2, to=CONTRACT, authorizationList=[authorize(BOB, CONTRACT, 2)]),
+        withdrawals=[Withdrawal(0, 1, BOB_ADDRESS, 5)],
+    )
+    chain.add(sign(ALICE, 3, data=REVERTING), slots=2)
+    return world

@@ -48,9 +48,13 @@ class EvidencePool:
     def __len__(self) -> int:
         return len(self._items)
 
-    def items(self) -> tuple[Evidence, ...]:
-        """Give everything that is kept."""
-        return tuple(self._items.values())
+    def items(self) -> dict[Offence, Evidence]:
+        """Give everything that is kept, oldest first."""
+        return dict(self._items)
+
+    def carriers(self, offence: Offence) -> tuple[BlockHash, ...]:
+        """Give the blocks that are known to carry an offence, on whatever branch."""
+        return tuple(self._carried.get(offence, ()))
 
     def add(self, offence: Offence, item: Evidence) -> bool:
         """Keep an item unless its offence is known or its key has enough; say whether it was new."""
@@ -73,18 +77,15 @@ class EvidencePool:
     def due(self, is_carried: Callable[[Offence, list[BlockHash]], bool], limit: int) -> tuple[Evidence, ...]:
         """Give up to `limit` items that `is_carried` (by offence and the blocks noted) does not hold back.
 
-        Keys of which nothing was carried yet go first, one item each.
+        One item for each key: a payload may hold no more, and one jails.
         """
-        waiting = [
-            offence for offence in self._items if not is_carried(offence, self._carried.get(offence, []))
-        ]
-        first: list[Offence] = []
-        again: list[Offence] = []
-        keys: set[bytes] = set()
-        for offence in waiting:
-            (again if offence.key in keys else first).append(offence)
-            keys.add(offence.key)
-        return tuple(self._items[offence] for offence in (first + again)[:limit])
+        due: dict[bytes, Evidence] = {}
+        for offence, item in self._items.items():
+            if len(due) == limit:
+                break
+            if offence.key not in due and not is_carried(offence, self._carried.get(offence, [])):
+                due[offence.key] = item
+        return tuple(due.values())
 
     def settle(self, is_final: Callable[[BlockHash], bool]) -> None:
         """Drop the offences that a final block carries; they stay known by their carrier."""

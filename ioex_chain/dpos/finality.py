@@ -103,7 +103,25 @@ class Finality(Generic[N]):
 
     def evidence(self) -> tuple[Evidence, ...]:
         """Give the evidence that no final block carries yet."""
-        return self._evidence.items()
+        return tuple(self._evidence.items().values())
+
+    # --- what people ask ------------------------------------------------------------------------------
+
+    def votes_for(self, target: BlockHash) -> dict[Link, dict[bytes, Vote]]:
+        """Give the votes for a block that are kept: by link, then by key."""
+        links = [link for link in self._pool.links() if link.target.hash == target]
+        return {link: dict(self._pool.votes_for(link)) for link in links}
+
+    def certificate_of(self, target: BlockHash) -> Certificate | None:
+        """Give the certificate of a block at or above the final one; older ones stand in payloads."""
+        return self._certified.get(target)
+
+    def offences(self) -> tuple[tuple[Offence, Evidence, tuple[BlockHash, ...]], ...]:
+        """Give what is known and not final: the offence, its proof, the blocks that carry it."""
+        return tuple(
+            (offence, item, self._evidence.carriers(offence))
+            for offence, item in self._evidence.items().items()
+        )
 
     # --- what comes in --------------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """What finality needs of the chain around it; the ledger and its records fulfil it, a simulation fakes it."""
 
+from collections.abc import Callable
+from threading import Lock
 from typing import Protocol, TypeVar
 
 from ioex_chain.dpos import seal
@@ -84,3 +86,34 @@ class RecoveredSignatures:
     def sealer(self, header: SealedHeader) -> bytes:
         """Give the key of a seal. Raises BadSignature."""
         return seal.signer_of(header.seal, seal.seal_digest(self._genesis, header.hash))
+
+
+class RememberedSignatures:
+    """Signatures that are not checked twice: a vote comes alone, in a certificate, and in a payload.
+
+    For several threads. Remembers the newest `size` signers; what is no signature is not remembered.
+    """
+
+    def __init__(self, inner: Signatures, size: int = 16_384) -> None:
+        self._inner = inner
+        self._size = size
+        self._known: dict[tuple[object, bytes], bytes] = {}
+        self._lock = Lock()
+
+    def voter(self, vote: Vote) -> bytes:
+        """Give the key of a vote. Raises BadSignature."""
+        return self._ask((vote.link, vote.signature), lambda: self._inner.voter(vote))
+
+    def sealer(self, header: SealedHeader) -> bytes:
+        """Give the key of a seal. Raises BadSignature."""
+        return self._ask((header.hash, header.seal), lambda: self._inner.sealer(header))
+
+    def _ask(self, name: tuple[object, bytes], recover: Callable[[], bytes]) -> bytes:
+        known = self._known.get(name)
+        if known is None:
+            known = recover()
+            with self._lock:
+                self._known[name] = known
+                while len(self._known) > self._size:
+                    del self._known[next(iter(self._known))]
+        return known

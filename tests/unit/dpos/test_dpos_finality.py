@@ -330,13 +330,15 @@ def test_evidence_in_a_final_block_is_done(world: World) -> None:
     assert world.finality.evidence_for(two, 8) == ()
 
 
-def test_one_item_for_each_key_goes_first(world: World) -> None:
-    for time in (30, 60):
-        for number in (1, 2):
+def test_a_block_carries_one_item_for_each_key(world: World) -> None:
+    for number in (1, 2, 3):
+        for time in (30, 60):
             world.finality.on_header(sealed(number, time))
             world.finality.on_header(sealed(number, time, b"x"))
     two = world.finality.evidence_for(world.genesis, 2)
     assert {evidence.offence(item, world.signatures).key for item in two} == {key(1), key(2)}
+    assert len(world.finality.evidence_for(world.genesis, 8)) == 3
+    assert len(world.finality.offences()) == 6
 
 
 # --- bounds and restarts ------------------------------------------------------------------------------

@@ -18,7 +18,17 @@ OTHER_VARIABLES = frozenset({"IOEX_WALLET_PASSWORD", "IOEX_CONFIG"})
 """Variables with our prefix that are no settings of the node."""
 TEST_VARIABLES = ("IOEX_VECTORS", "IOEX_MINERD", "IOEX_SOAK", "IOEX_SIM_", "IOEX_BENCH_")
 """How those begin that a developer's shell may hold for tests and benchmarks (docs/testing.md)."""
-LISTS = frozenset({"rpc_hosts", "rpc_origins", "peers", "external_hosts", "dpos_peers", "arbitrator_keys"})
+LISTS = frozenset(
+    {
+        "rpc_hosts",
+        "rpc_origins",
+        "peers",
+        "external_hosts",
+        "dpos_peers",
+        "arbitrator_keys",
+        "arbitrator_accounts",
+    }
+)
 """Settings that a variable gives as one text with commas."""
 Port = Annotated[int, Ge(0), Le(65535)]
 
@@ -130,6 +140,9 @@ class NodeConfig(BaseSettings):
     )
     arbitrator_password_file: Path | None = Field(
         None, description="file with the password of the arbitrator keystores"
+    )
+    arbitrator_accounts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="accounts of the published mnemonic that seal and vote in this node; devnet only"
     )
     arbitrators: Annotated[int, Ge(1), Le(51)] | None = Field(
         None, description="seats, all sealed by this node; devnet only, fixed at its first start"

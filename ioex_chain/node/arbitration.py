@@ -1,0 +1,282 @@
+"""The arbitrators of this node: their keys, their journal, the producer that seals and votes with them."""
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ioex_chain.crypto.address import checksum_account
+from ioex_chain.dpos.block import Block
+from ioex_chain.dpos.clock_guard import ClockGuard, PeerClocks
+from ioex_chain.dpos.finality_ports import RecoveredSignatures
+from ioex_chain.dpos.finality_types import Outcome
+from ioex_chain.dpos.follower import DposHeadChanged
+from ioex_chain.dpos.journal import Journal
+from ioex_chain.dpos.journal_file import BootMarker, DiskFile, NoMarker, marker_name
+from ioex_chain.dpos.machine import Assembled, Candidate
+from ioex_chain.dpos.mempool_select import Selection
+from ioex_chain.dpos.producer import Event, Missed, Order, Producer, Sealed, Silent
+from ioex_chain.dpos.records import DposEntry
+from ioex_chain.dpos.sets import Member
+from ioex_chain.dpos.signer import Signer, SigningKey
+from ioex_chain.dpos.votes import Vote
+from ioex_chain.evm.types import Transaction
+from ioex_chain.ledger.errors import StoreError
+from ioex_chain.ledger.types import StateView
+from ioex_chain.node import log
+from ioex_chain.node.config import ConfigError, NodeConfig
+from ioex_chain.node.dpos_service import DposService
+from ioex_chain.wallet.files import read_key_file
+from ioex_chain.wallet.hd import MasterKey
+
+logger = log.get(__name__)
+DEV_MNEMONIC = "test test test test test test test test test test test junk"
+"""Published: its keys seal a devnet, and nothing that has a value."""
+MAX_SEATS = 51
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class ProducerChain:
+    """What the producer needs of the node: `dpos.producer.Chain`."""
+
+    def __init__(self, service: DposService, *, is_alone: bool) -> None:
+        """`is_alone`: the node needs no peers to know the best chain (a devnet's first node)."""
+        self._service = service
+        self._is_alone = is_alone
+        self._tallest = service.ledger.head.height
+        service.on_head.append(lambda event: self._saw(event.head.height))
+
+    def _saw(self, height: int) -> None:
+        self._tallest = max(self._tallest, height)
+
+    def head(self) -> DposEntry:
+        """Give the best chain's last block."""
+        return self._service.ledger.head
+
+    def slot_of(self, entry: DposEntry) -> int:
+        """Give the slot of a block."""
+        return self._service.engine.slot_of(entry)
+
+    def producer(self, parent: DposEntry, slot: int) -> Member | None:
+        """Give who may seal a block in `slot`; None while that is not known."""
+        return self._service.engine.producer(parent, slot)
+
+    def is_synced(self) -> bool:
+        """Whether the node knows the best chain, as far as it can tell."""
+        return not self._service.peers.sync_state().is_syncing and self.is_heard()
+
+    def is_late(self, entry: DposEntry) -> bool:
+        """Whether a block was first seen after its slot had ended."""
+        return self._service.engine.is_late(entry.hash)
+
+    def tallest(self) -> int:
+        """Give the height of the highest block known on any branch."""
+        return self._tallest
+
+    def is_heard(self) -> bool:
+        """Whether the node hears the network, or needs nobody."""
+        return self._is_alone or bool(self._service.peers.peers())
+
+    async def assemble(self, order: Order[DposEntry]) -> Assembled | None:
+        """Build a block; None if the parent is the head no more. Raises IoexError."""
+        until = time.monotonic() + order.fill_seconds
+        return await self._service.call(lambda: self._assemble(order, until))
+
+    def _assemble(self, order: Order[DposEntry], until: float) -> Assembled | None:
+        service = self._service
+        if service.ledger.head.hash != order.parent.hash:
+            return None
+        spec = service.spec.dpos
+        selection = service.mempool.select(
+            service.next_base_fee(order.parent),
+            max_count=spec.max_block_transactions,
+            max_bytes=spec.max_block_size,
+        )
+        candidate = Candidate(order.slot, _transactions(selection), order.certificate, order.evidence)
+
+        def work(view: StateView, head: DposEntry) -> Assembled:
+            return service.chain.machine.assemble(view, head, candidate, lambda: time.monotonic() < until)
+
+        assembled = service.ledger.try_on_head(work)
+        for tx, reason in assembled.rejected:
+            logger.debug("a transaction of the pool fits in no block", hash=tx.hash.hex(), reason=str(reason))
+            service.mempool.drop(tx.hash)
+        return assembled
+
+    async def publish(self, block: Block) -> None:
+        """Hand a block of ours to the ledger; the gossip announces the new head. Raises IoexError."""
+        await self._service.submit_block(block)
+
+    def cast(self, votes: Sequence[Vote]) -> None:
+        """Hand votes of ours to finality, which tells peers."""
+        self._service.follower.on_votes(votes)
+
+
+def _transactions(selection: Selection) -> Iterator[Transaction]:
+    for entry in selection:
+        yield entry.tx
+
+
+class Arbitrators:
+    """Seals and votes with keys of this node. `start` and `stop` are awaited by the node."""
+
+    def __init__(
+        self,
+        service: DposService,
+        keys: Sequence[SigningKey],
+        journal: Path,
+        *,
+        is_alone: bool,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._service = service
+        self._keys = keys
+        self._journal_path = journal
+        self._is_alone = is_alone
+        self._wall = wall
+        self.peer_clocks = PeerClocks()
+        self._task: asyncio.Task[None] | None = None
+        self._marker: BootMarker | NoMarker = NoMarker()
+        self.producer: Producer[DposEntry] | None = None
+        self.signer: Signer | None = None
+
+    @property
+    def addresses(self) -> tuple[bytes, ...]:
+        """The keys that this node signs with."""
+        return tuple(key.address for key in self._keys)
+
+    async def start(self) -> None:
+        """Open the journal and begin. Raises StoreError, WrongJournal, MarkerLocked."""
+        service, spec = self._service, self._service.spec.dpos
+        schedule = service.engine.schedule
+        guard = ClockGuard(
+            self._wall,
+            time.monotonic,
+            spec.clock_tolerance,
+            settle=2.0 * spec.block_time,
+            peers=self.peer_clocks.estimate,
+        )
+        try:
+            self._journal_path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._marker = self._open_marker()
+            path = self._journal_path / "journal"
+            journal = Journal(DiskFile(path), self._marker, service.engine.genesis)
+        except OSError as error:
+            raise StoreError(f"cannot use {self._journal_path}: {error.strerror}") from error
+        if journal.damage is not None:
+            logger.warning(
+                "the signer's journal was damaged; the node listens before it signs", what=journal.damage
+            )
+        self.signer = Signer(
+            self._keys,
+            journal,
+            service.engine.genesis,
+            schedule,
+            guard.now,
+            window=spec.seats,
+            is_new_chain=service.chain.is_new and self._is_alone,
+        )
+        self.producer = Producer(
+            ProducerChain(service, is_alone=self._is_alone),
+            service.finality,
+            service.facts,
+            self.signer,
+            schedule,
+            guard.now,
+            max_evidence=spec.max_evidence,
+            report=self._report,
+        )
+        service.on_head.append(self._head_changed)
+        service.on_outcome.append(self._hear_votes)
+        self._task = asyncio.create_task(self.producer.run())
+        self._task.add_done_callback(self._ended)
+
+    def _open_marker(self) -> BootMarker | NoMarker:
+        try:
+            boot = _BOOT_ID.read_bytes()
+        except OSError:
+            return NoMarker()
+        folder = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"ioex-{os.getuid()}"
+        name = marker_name(self._service.engine.genesis, list(self.addresses))
+        return BootMarker(folder / name, boot)
+
+    def _head_changed(self, event: DposHeadChanged) -> None:
+        """Hear seals of our keys, then have the new head voted for."""
+        if self.signer is None or self.producer is None:
+            return
+        engine = self._service.engine
+        for done in event.connected:
+            header = done.entry.header
+            self.signer.saw_seal(engine.sealer(header), engine.slot_of(done.entry), header.hash)
+        self.producer.on_head()
+
+    def _hear_votes(self, outcome: Outcome) -> None:
+        if self.signer is None:
+            return
+        signatures = RecoveredSignatures(self._service.engine.genesis)
+        for vote in outcome.votes:
+            target = self._service.ledger.entry(vote.link.target.hash)
+            slot = None if target is None else self._service.engine.slot_of(target)
+            self.signer.saw_vote(signatures.voter(vote), vote.link, slot)
+
+    def _report(self, event: Event) -> None:
+        match event:
+            case Sealed(slot=slot, hash=hash_):
+                logger.debug("sealed", slot=slot, hash=hash_.hex())
+            case Missed(slot=slot, key=key, idle=idle):
+                logger.warning(
+                    "missed a slot of ours",
+                    slot=slot,
+                    key=None if key is None else checksum_account(key),
+                    reason=idle.reason,
+                    detail=idle.detail,
+                )
+            case Silent(idle=None):
+                logger.info("signing again")
+            case Silent(idle=idle) if idle is not None:
+                logger.warning("signing nothing", reason=idle.reason, detail=idle.detail)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("the producer failed; stopping", exc_info=task.exception())
+            self._service.stopping.set()
+
+    async def stop(self) -> None:
+        """Sign nothing more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if isinstance(self._marker, BootMarker):
+            self._marker.close()
+
+
+def load_keys(config: NodeConfig) -> list[SigningKey]:
+    """Give the keys that this node signs with. Raises KeystoreError, ConfigError."""
+    if not config.arbitrator_accounts:
+        return [SigningKey(private) for private in _keystores(config)]
+    if config.network != "devnet":
+        raise ConfigError("arbitrator_accounts are those of the published mnemonic: on devnet only")
+    master = MasterKey.from_mnemonic(DEV_MNEMONIC)
+    return [SigningKey(master.dpos_key(_account(text))) for text in config.arbitrator_accounts]
+
+
+def _account(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < MAX_SEATS):
+        raise ConfigError(f"setting arbitrator_accounts: {text!r} is no number from 0 to {MAX_SEATS - 1}")
+    return int(text)
+
+
+def _keystores(config: NodeConfig) -> list[bytes]:
+    if not config.arbitrator_keys:
+        return []
+    if config.arbitrator_password_file is None:
+        raise ConfigError("arbitrator_keys needs arbitrator_password_file: a node starts without a person")
+    try:
+        password = config.arbitrator_password_file.read_text("utf-8").removesuffix("\n").removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"setting arbitrator_password_file: cannot read {config.arbitrator_password_file}"
+        ) from error
+    return [read_key_file(Path(path).expanduser(), lambda: password) for path in config.arbitrator_keys]

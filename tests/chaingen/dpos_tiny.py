@@ -2,7 +2,8 @@
 
 A transaction is `\x02` and JSON: `{"rank": [[key, payout], ...]}` sets the registry's ranking, `{"payout":
 [key, payout]}` a payout address, `{"gas": n}` what it uses beyond 21,000, `{"bad": 1}` may never stand,
-`{"log": "hex"}` logs. Rows begin with `y`.
+`{"log": "hex"}` logs, `{"starve": 1}` makes
+the system calls after it fail. Rows begin with `y`.
 """
 
 import json
@@ -64,6 +65,7 @@ class TinyRun:
         self._env = env
         self._rows: dict[bytes, bytes] = {}
         self._gas = self._execution_gas = 0
+        self._starved = False
         self._receipts: list[Any] = []
         self._outcomes: list[TxOutcome] = []
 
@@ -77,6 +79,8 @@ class TinyRun:
         self._rows[b"yparent"] = parent_hash + parent_beacon_root
 
     def system_call(self, to: bytes, data: bytes) -> bytes:
+        if self._starved:
+            raise SystemCallFailed("out of gas")
         words = [data[at : at + 32] for at in range(4, len(data), 32)]
         key = words[0][12:]
         if data[:4] == system.on_evidence(bytes(20), 0, 0)[:4]:
@@ -106,6 +110,7 @@ class TinyRun:
             raise InvalidTransaction("bad")
         if self._execution_gas + gas > self._spec.dpos.execution_gas_limit:
             raise ExecutionGasReached("too much")
+        self._starved = self._starved or "starve" in content
         if "rank" in content:
             self._rows[RANKING] = json.dumps(content["rank"]).encode()
             for key, payout in content["rank"]:

@@ -1,4 +1,4 @@
-"""Named blocks that break one rule of docs/protocol.md section 4 each, beside the honest block they come from.
+"""Named blocks that break one rule of docs/protocol.md section 4 each, beside the honest block of the place.
 
 A story is given the scene: a chain with finality, its tip, and an honest block on it; it gives the block that
 must be refused, for the class that stands beside it. Blocks are signed by whoever must sign them unless the

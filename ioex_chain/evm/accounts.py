@@ -5,13 +5,50 @@ from ioex_chain.evm.types import EMPTY_CODE_HASH, EMPTY_TRIE_ROOT, Account
 from ioex_chain.primitives.errors import DecodeError
 
 _HASHES = 66
-"""Two hashes with their RLP heads stand at the end of each row."""
+"""Two hashes with their RLP heads stand at the end of each leaf."""
+_NO_HASHES = b"\xa0" + EMPTY_TRIE_ROOT + b"\xa0" + EMPTY_CODE_HASH
 
 
 def encode_account(nonce: int, balance: int, storage_root: bytes, code_hash: bytes) -> bytes:
-    """Give rlp([nonce, balance, storage root, code hash]): an account's leaf and its row."""
+    """Give rlp([nonce, balance, storage root, code hash]): an account's leaf in the trie."""
     head = encode_uint(nonce) + encode_uint(balance)
     return LIST_HEADS[len(head) + _HASHES] + head + b"\xa0" + storage_root + b"\xa0" + code_hash
+
+
+def encode_row(nonce: int, balance: int, storage_root: bytes, code_hash: bytes) -> bytes:
+    """Give an account's row: rlp(nonce), rlp(balance), and both hashes unless nothing is behind them."""
+    head = encode_uint(nonce) + encode_uint(balance)
+    if code_hash == EMPTY_CODE_HASH and storage_root == EMPTY_TRIE_ROOT:
+        return head
+    return head + storage_root + code_hash
+
+
+def leaf_of(row: bytes) -> bytes:
+    """Give an account's leaf from its row. Raises DecodeError."""
+    _, _, end = _numbers(row)
+    tail = row[end:]
+    hashes = b"\xa0" + tail[:32] + b"\xa0" + tail[32:] if tail else _NO_HASHES
+    return LIST_HEADS[end + _HASHES] + row[:end] + hashes
+
+
+def decode_account(row: bytes) -> Account:
+    """Read what `encode_row` wrote. Raises DecodeError."""
+    nonce, balance, end = _numbers(row)
+    if end == len(row):
+        return Account(nonce, balance)
+    return Account(nonce, balance, row[-64:-32], row[-32:])
+
+
+def _numbers(row: bytes) -> tuple[int, int, int]:
+    """Give nonce, balance and where they end."""
+    try:
+        nonce, at = _uint_at(row, 0)
+        balance, end = _uint_at(row, at)
+    except IndexError:
+        end, nonce, balance = -1, 0, 0
+    if len(row) - end not in (0, 64):
+        raise DecodeError("an account's row is damaged; run `ioex db check`")
+    return nonce, balance, end
 
 
 def _uint_at(row: bytes, at: int) -> tuple[int, int]:
@@ -20,15 +57,6 @@ def _uint_at(row: bytes, at: int) -> tuple[int, int]:
         return first, at + 1
     end = at + first - 0x7F
     return int.from_bytes(row[at + 1 : end], "big"), end
-
-
-def decode_account(row: bytes) -> Account:
-    """Read what `encode_account` wrote. Raises DecodeError."""
-    if len(row) < _HASHES + 4 or row[0] != 0xF8:
-        raise DecodeError("an account's row is damaged; run `ioex db check`")
-    nonce, at = _uint_at(row, 2)
-    balance, _ = _uint_at(row, at)
-    return Account(nonce, balance, row[-65:-33], row[-32:])
 
 
 class Live:
@@ -46,17 +74,14 @@ class Live:
         self.storage: dict[int, int] = {}
         self.base: dict[int, int] = {}
         self.wiped = False
+        self.exists = row is not None
+        self.root, self.code_hash = EMPTY_TRIE_ROOT, EMPTY_CODE_HASH
         if row is None:
-            self.nonce, self.balance = 0, 0
-            self.root, self.code_hash = EMPTY_TRIE_ROOT, EMPTY_CODE_HASH
-            self.exists = False
+            self.nonce = self.balance = 0
             return
-        if len(row) < _HASHES + 4 or row[0] != 0xF8:
-            raise DecodeError("an account's row is damaged; run `ioex db check`")
-        self.nonce, at = _uint_at(row, 2)
-        self.balance = _uint_at(row, at)[0]
-        self.root, self.code_hash = row[-65:-33], row[-32:]
-        self.exists = True
+        self.nonce, self.balance, end = _numbers(row)
+        if end != len(row):
+            self.root, self.code_hash = row[-64:-32], row[-32:]
 
     @property
     def is_empty(self) -> bool:
@@ -70,5 +95,5 @@ class Live:
         """
         if not self.exists:
             return None
-        row = encode_account(self.nonce, self.balance, root, self.code_hash)
+        row = encode_row(self.nonce, self.balance, root, self.code_hash)
         return None if self.is_empty and row != self.row else row

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from ioex_chain.crypto.hashes import keccak256
-from ioex_chain.evm.schema import ACCOUNT, ACCOUNT_NODE, SLOT, SLOT_NODE
+from ioex_chain.evm.state import account_trie, storage_trie
 from ioex_chain.evm.strict_rlp import encode_string, encode_uint, wrap_list
-from ioex_chain.evm.trie import Trie, list_root
+from ioex_chain.evm.trie import list_root
 from ioex_chain.evm.types import Transaction, Withdrawal
 from ioex_chain.ledger.types import Readable
 
@@ -28,16 +28,14 @@ def withdrawals_root(withdrawals: Iterable[Withdrawal]) -> bytes:
 
 def state_root(view: Readable) -> bytes:
     """Give the root of the account trie as it stands in the rows."""
-    return Trie(view, ACCOUNT_NODE, ACCOUNT).root()
+    return account_trie(view).root()
 
 
 def account_proof(view: Readable, address: bytes) -> list[bytes]:
     """Give the account trie's nodes from the root to the address (EIP-1186)."""
-    return Trie(view, ACCOUNT_NODE, ACCOUNT).prove(keccak256(address))
+    return account_trie(view).prove(keccak256(address))
 
 
 def storage_proof(view: Readable, address: bytes, slot: int) -> list[bytes]:
     """Give the storage trie's nodes from the account's storage root to the slot (EIP-1186)."""
-    account = keccak256(address)
-    trie = Trie(view, SLOT_NODE + account, SLOT + account)
-    return trie.prove(keccak256(slot.to_bytes(32, "big")))
+    return storage_trie(view, keccak256(address)).prove(keccak256(slot.to_bytes(32, "big")))

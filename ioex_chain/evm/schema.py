@@ -2,17 +2,17 @@
 
 Accounts and slots are found directly (flat); execution never reads a trie. The tries keep their branches
 only, each under the path that leads to it, so that a block overwrites what it changes and the ledger's
-before-images undo it; a leaf is the flat row under the same hashed key, and is stored once.
+before-images undo it; a leaf is made from the flat row under the same hashed key, and is stored once.
 
-=============================  =====================================================================
+=============================  ==============================================================================
 key                            value
-=============================  =====================================================================
-``a`` keccak(address)          the account as its leaf has it: rlp([nonce, balance, root, code hash])
+=============================  ==============================================================================
+``a`` keccak(address)          rlp(nonce) rlp(balance), then storage root and code hash unless both are empty
 ``c`` code hash                contract code; never deleted (another account may have the same)
 ``s`` keccak(address) keccak(slot)   the slot's value as its leaf has it: rlp(value), never zero
 ``t`` path                     a branch of the account trie (`trie.py`)
 ``u`` keccak(address) path     a branch of an account's storage trie
-=============================  =====================================================================
+=============================  ==============================================================================
 
 A path is ASCII hexadecimal, one digit a nibble. A slot is hashed as 32 bytes, big-endian.
 """

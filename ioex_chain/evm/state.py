@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from ioex_chain.crypto.hashes import keccak256
-from ioex_chain.evm.accounts import Live
+from ioex_chain.evm.accounts import Live, leaf_of
 from ioex_chain.evm.schema import ACCOUNT, ACCOUNT_NODE, CODE, SLOT, SLOT_NODE
 from ioex_chain.evm.strict_rlp import encode_uint
 from ioex_chain.evm.trie import Trie
@@ -267,11 +267,12 @@ class FlatState:
                 live.wiped = True
                 self._flush_storage(live, rows)
             if row != live.row:
-                changes.append(Change(live.key, row, live.row is not None))
+                leaf = None if row is None else leaf_of(row)
+                changes.append(Change(live.key, leaf, live.row is not None))
                 rows[ACCOUNT + live.key] = Swap(ACCOUNT + live.key, live.row, row)
                 self._flush_code(live, rows)
                 live.row, live.exists = row, row is not None
-        root, branches = change_trie(Trie(view, ACCOUNT_NODE, ACCOUNT), changes)
+        root, branches = change_trie(account_trie(view), changes)
         swap = view.swap
         for key, before, after in (*rows.values(), *branches):
             swap(key, before, after)
@@ -300,12 +301,22 @@ class FlatState:
             live.root = EMPTY_TRIE_ROOT
         if slots:
             changes = [_slot_change(slot, before, live.storage[slot]) for slot, before in slots]
-            live.root, branches = change_trie(Trie(view, SLOT_NODE + live.key, SLOT + live.key), changes)
+            live.root, branches = change_trie(storage_trie(view, live.key), changes)
             for key, row, after in branches:
                 _merge(rows, key, row, after)
             for (_, before), (key, value, _) in zip(slots, changes, strict=True):
                 _merge(rows, SLOT + live.key + key, encode_uint(before) if before else None, value)
         live.base, live.wiped = {}, False
+
+
+def account_trie(view: Readable) -> Trie:
+    """Give the account trie of a view."""
+    return Trie(view, ACCOUNT_NODE, ACCOUNT, leaf_of)
+
+
+def storage_trie(view: Readable, account: bytes) -> Trie:
+    """Give the storage trie of the account whose address hashes to `account`."""
+    return Trie(view, SLOT_NODE + account, SLOT + account)
 
 
 def _slot_change(slot: int, before: int, value: int) -> Change:

@@ -1,8 +1,8 @@
 """Merkle-Patricia tries (yellow paper, appendix D): roots of lists in memory, and the rows of a stored trie.
 
-A `Trie` has two kinds of rows in a view. A *leaf row* is `leaves` || key (32 bytes): the leaf's value; the
-caller writes it. A *branch row* is `nodes` || path (hexadecimal): a branch, with the extension before it,
-if any, at the place where the extension begins:
+A `Trie` has two kinds of rows in a view. A *leaf row* is `leaves` || key (32 bytes) and gives the leaf's
+value; the caller writes it. A *branch row* is `nodes` || path (hexadecimal): a branch, with the extension
+before it, if any, at the place where the extension begins:
 
     uint8 n    nibbles of the extension
     n bytes    the extension, hexadecimal
@@ -160,12 +160,18 @@ def _read_references(row: bytes, at: int) -> list[bytes]:
 
 
 class Trie:
-    """A stored trie over the view. `nodes` and `leaves` are the rows' prefixes."""
+    """A stored trie over the view. `nodes` and `leaves` are the rows' prefixes.
 
-    __slots__ = ("leaves", "nodes", "view")
+    `leaf_of` gives a leaf's value from its row, where the row is not the value itself.
+    """
 
-    def __init__(self, view: Readable, nodes: bytes, leaves: bytes) -> None:
+    __slots__ = ("_leaf_of", "leaves", "nodes", "view")
+
+    def __init__(
+        self, view: Readable, nodes: bytes, leaves: bytes, leaf_of: Callable[[bytes], bytes] = bytes
+    ) -> None:
         self.view = view
+        self._leaf_of = leaf_of
         self.nodes = nodes
         self.leaves = leaves
 
@@ -181,7 +187,7 @@ class Trie:
         for key, value in self.view.scan(self.leaves + whole):
             digits = key[start:].hex()
             if digits.startswith(path) and not (skip and skip(digits)):
-                return digits, value
+                return digits, self._leaf_of(value)
         return None
 
     def root(self) -> bytes:

@@ -1,13 +1,14 @@
 """BlockRun's own rules: limits, system calls, fees, withdrawals; receipts and proofs."""
 
 import pytest
+import rlp
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ioex_chain.crypto.hashes import keccak256
 from ioex_chain.crypto.recovery import recover_address
 from ioex_chain.crypto.secp256k1 import sign_recoverable
-from ioex_chain.evm.accounts import decode_account, encode_account
+from ioex_chain.evm.accounts import decode_account, encode_account, encode_row, leaf_of
 from ioex_chain.evm.block import BEACON_ROOTS, GWEI, HISTORY, BlockRules, BlockRun
 from ioex_chain.evm.errors import (
     ExecutionGasReached,
@@ -28,6 +29,7 @@ from ioex_chain.evm.roots import account_proof, state_root, withdrawals_root
 from ioex_chain.evm.state import FlatState
 from ioex_chain.evm.transactions import signed, signing_hash
 from ioex_chain.evm.types import (
+    EMPTY_CODE_HASH,
     EMPTY_TRIE_ROOT,
     SYSTEM_ADDRESS,
     WEI,
@@ -220,11 +222,14 @@ def test_damaged_receipts_are_a_typed_error(data):
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**256 - 1), st.binary(min_size=32, max_size=32))
 def test_account_rows(nonce, balance, digest):
-    assert decode_account(encode_account(nonce, balance, digest, digest)) == Account(
-        nonce, balance, digest, digest
-    )
+    for root, code_hash in ((digest, digest), (digest, EMPTY_CODE_HASH), (EMPTY_TRIE_ROOT, EMPTY_CODE_HASH)):
+        row = encode_row(nonce, balance, root, code_hash)
+        assert decode_account(row) == Account(nonce, balance, root, code_hash)
+        assert leaf_of(row) == encode_account(nonce, balance, root, code_hash)
+        assert leaf_of(row) == rlp.encode([nonce, balance, root, code_hash])
 
 
-def test_a_damaged_account_row_is_a_typed_error():
+@pytest.mark.parametrize("row", [b"", b"\x01", b"\x01\x01\x01", b"\x01\x82\x01", b"\x01\x01" + bytes(63)])
+def test_a_damaged_account_row_is_a_typed_error(row):
     with pytest.raises(DecodeError):
-        decode_account(b"\xc0")
+        decode_account(row)

@@ -35,6 +35,7 @@ logger = log.get(__name__)
 DEV_MNEMONIC = "test test test test test test test test test test test junk"
 """Published: its keys seal a devnet, and nothing that has a value."""
 MAX_SEATS = 51
+_REMEMBERED_MISSES = 4_096
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -137,6 +138,8 @@ class Arbitrators:
         self._is_alone = is_alone
         self._wall = wall
         self.peer_clocks = PeerClocks()
+        self.missed: dict[int, str] = {}
+        """Why slots of ours stayed empty, the newest of them."""
         self._task: asyncio.Task[None] | None = None
         self._marker: BootMarker | NoMarker = NoMarker()
         self.producer: Producer[DposEntry] | None = None
@@ -226,6 +229,9 @@ class Arbitrators:
             case Sealed(slot=slot, hash=hash_):
                 logger.debug("sealed", slot=slot, hash=hash_.hex())
             case Missed(slot=slot, key=key, idle=idle):
+                self.missed[slot] = idle.reason
+                while len(self.missed) > _REMEMBERED_MISSES:
+                    del self.missed[next(iter(self.missed))]
                 logger.warning(
                     "missed a slot of ours",
                     slot=slot,

@@ -1,0 +1,232 @@
+"""What the Ethereum port reads of the running DPoS chain: `rpc.eth_backend.EthBackend`."""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from ioex_chain import __version__
+from ioex_chain.dpos import indexes
+from ioex_chain.dpos.block import Block
+from ioex_chain.dpos.follower import DposHeadChanged
+from ioex_chain.dpos.mempool import Mempool
+from ioex_chain.dpos.mempool_types import PooledTransaction
+from ioex_chain.dpos.records import DposEntry
+from ioex_chain.dpos.votes import Checkpoint
+from ioex_chain.evm.types import Receipt
+from ioex_chain.gossip.sync import SyncState
+from ioex_chain.ledger.errors import UndoMissing, UnknownBlock
+from ioex_chain.node.config import NodeConfig
+from ioex_chain.node.dpos_build import HISTORY
+from ioex_chain.node.dpos_service import DposService, HeadAccounts
+from ioex_chain.primitives.types import BlockHash
+from ioex_chain.rpc.eth.evm_port import Deadline, Evm, StatePruned
+from ioex_chain.rpc.eth.heavy import HeavyPool
+from ioex_chain.rpc.eth.state_view import StateView
+from ioex_chain.rpc.eth_backend import ArbitrationPort, Location, SoloPort
+from ioex_chain.rpc.peer_port import PeerPort
+
+T = TypeVar("T")
+_REMEMBERED_BLOCKS = 64
+_REMEMBERED_RECEIPTS = 256
+_BAD_BLOCKS = 8
+_ATTEMPTS = 100
+
+
+class PoolReader:
+    """The pool as RPC reads it beside the worker that changes it: `rpc.eth_backend.PoolPort`."""
+
+    def __init__(self, pool: Mempool, accounts: Callable[[], HeadAccounts]) -> None:
+        self._pool = pool
+        self._accounts = accounts
+
+    @property
+    def min_tip(self) -> int:
+        """Least tip for a unit of gas, in wei, that the pool takes."""
+        return self._pool.policy.min_tip
+
+    def get(self, hash_: bytes) -> PooledTransaction | None:
+        """Find a transaction."""
+        return self._pool.get(hash_)
+
+    def pending(self) -> Mapping[bytes, Sequence[PooledTransaction]]:
+        """Give what can be executed now, by sender, each sender's by nonce."""
+        return _steady(lambda: self._by_sender(self._pool.pending_of))
+
+    def queued(self) -> Mapping[bytes, Sequence[PooledTransaction]]:
+        """Give what waits for another transaction or for money, in the same form."""
+        return _steady(lambda: self._by_sender(self._pool.queued_of))
+
+    def _by_sender(
+        self, of: Callable[[bytes], list[PooledTransaction]]
+    ) -> dict[bytes, list[PooledTransaction]]:
+        found = {sender: of(sender) for sender in self._pool.senders()}
+        return {sender: entries for sender, entries in found.items() if entries}
+
+    def content_of(self, sender: bytes) -> tuple[Sequence[PooledTransaction], Sequence[PooledTransaction]]:
+        """Give a sender's pending and queued transactions."""
+        return _steady(lambda: (self._pool.pending_of(sender), self._pool.queued_of(sender)))
+
+    def counts(self) -> tuple[int, int]:
+        """Give how many are pending and queued."""
+        status = self._pool.status()
+        return status.pending, status.queued
+
+    def next_nonce(self, sender: bytes) -> int:
+        """Give the nonce after the sender's last pending transaction, else its account's."""
+        found = self._pool.next_nonce(sender)
+        return self._accounts().account(sender).nonce if found is None else found
+
+
+def _steady(read: Callable[[], T]) -> T:
+    """Read what another thread may change meanwhile; Python says so when a walk is disturbed."""
+    for _ in range(_ATTEMPTS):
+        try:
+            return read()
+        except (RuntimeError, KeyError):
+            continue
+    return read()
+
+
+class EthNode:
+    """The DPoS chain for the Ethereum port; reads come from any thread, at once."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        service: DposService,
+        heavy: HeavyPool,
+        arbitration: ArbitrationPort,
+        evm: Callable[["EthNode"], Evm],
+        solo: SoloPort | None = None,
+    ) -> None:
+        self.spec = service.spec
+        self.version = __version__
+        self.pool = PoolReader(service.mempool, lambda: HeadAccounts(service.ledger.view()))
+        self.arbitration = arbitration
+        self.solo = solo
+        self.state_depth = None if config.archive else HISTORY
+        self._service = service
+        self._ledger = service.ledger
+        self._heavy = heavy
+        self._blocks: OrderedDict[BlockHash, Block] = OrderedDict()
+        self._receipts: OrderedDict[BlockHash, Sequence[Receipt]] = OrderedDict()
+        self._bad: deque[Block] = deque(maxlen=_BAD_BLOCKS)
+        service.on_head.append(self._head_changed)
+        self.evm = evm(self)
+
+    def _head_changed(self, event: DposHeadChanged) -> None:
+        for done in event.connected:
+            _keep(self._receipts, done.entry.hash, done.receipt.receipts, _REMEMBERED_RECEIPTS)
+
+    @property
+    def peers(self) -> PeerPort:
+        """The peer-to-peer side."""
+        return self._service.peers
+
+    def sync_state(self) -> SyncState:
+        """Tell how far behind the node is."""
+        return self._service.peers.sync_state()
+
+    def head(self) -> DposEntry:
+        """Give the best chain's last block."""
+        return self._ledger.head
+
+    def safe(self) -> DposEntry:
+        """Give the highest justified block of the best chain."""
+        return self._on_best(self._service.finality.justified) or self.finalized()
+
+    def finalized(self) -> DposEntry:
+        """Give the highest finalised block."""
+        return self._on_best(self._service.finality.finalised) or self._ledger.floor
+
+    def _on_best(self, point: Checkpoint) -> DposEntry | None:
+        entry = self._ledger.entry_at(point.height)
+        return entry if entry is not None and entry.hash == point.hash else None
+
+    def entry(self, hash_: BlockHash) -> DposEntry | None:
+        """Find a block on any branch."""
+        return self._ledger.entry(hash_)
+
+    def entry_at(self, height: int) -> DposEntry | None:
+        """Find the best chain's block at a height."""
+        return self._ledger.entry_at(height)
+
+    def is_on_best_chain(self, entry: DposEntry) -> bool:
+        """Whether a block is the head or below it."""
+        return self._ledger.is_on_best_chain(entry)
+
+    def block(self, hash_: BlockHash) -> Block | None:
+        """Give a whole block, None when its body is not stored."""
+        found = self._blocks.get(hash_)
+        if found is None:
+            try:
+                found = self._ledger.body(hash_)
+            except UnknownBlock:
+                return None
+            _keep(self._blocks, hash_, found, _REMEMBERED_BLOCKS)
+        return found
+
+    def senders(self, block: Block) -> Sequence[bytes]:
+        """Give who signed each transaction."""
+        return self._service.chain.senders.of(block.transactions)
+
+    def receipts(self, hash_: BlockHash) -> Sequence[Receipt] | None:
+        """Give the receipts of a block of the best chain, or of one that left it lately."""
+        found = self._receipts.get(hash_)
+        entry = self._ledger.entry(hash_) if found is None else None
+        if entry is not None and self._ledger.is_on_best_chain(entry):
+            with self._ledger.snapshot() as state:
+                found = indexes.receipts(state, entry.height)
+            if self._ledger.is_on_best_chain(entry):
+                _keep(self._receipts, hash_, found, _REMEMBERED_RECEIPTS)
+        return found
+
+    def locate(self, tx_hash: bytes) -> Location | None:
+        """Find a transaction of the best chain."""
+        found = indexes.find_transaction(self._ledger.view(), tx_hash)
+        entry = None if found is None else self._ledger.entry_at(found[0])
+        return None if found is None or entry is None else Location(entry.hash, found[1])
+
+    def state(self, entry: DposEntry) -> StateView:
+        """Open the state after a block of the best chain. Raises StatePruned."""
+        try:
+            past = self._ledger.state_at(entry)
+        except (UndoMissing, UnknownBlock) as error:
+            raise StatePruned(str(error)) from error
+        return StateView(past, past.close)
+
+    def next_base_fee(self, entry: DposEntry) -> int:
+        """Give the base fee of a block on `entry`, in wei."""
+        return self._service.next_base_fee(entry)
+
+    def next_timestamp(self) -> int:
+        """Give the Unix time of the next slot after the head that is not over yet."""
+        schedule = self._service.engine.schedule
+        after_head = self._service.engine.slot_of(self._ledger.head) + 1
+        return schedule.slot_start(max(after_head, schedule.slot_of(self._service.clock.now())))
+
+    def bad_blocks(self) -> Sequence[Block]:
+        """Give blocks of peers that broke a rule lately, newest first."""
+        return tuple(self._bad)
+
+    def saw_bad_block(self, block: Block) -> None:
+        """Remember a block that broke a rule."""
+        self._bad.appendleft(block)
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run `function` on the chain's worker thread, after what it is at, and give its result."""
+        return await self._service.call(function)
+
+    async def submit(self, raw: bytes) -> bytes:
+        """Decode a transaction, put it into the pool, announce it; give its hash."""
+        return await self._service.submit_transaction(raw)
+
+    async def run_heavy(self, work: Callable[[Deadline], T], seconds: float) -> T:
+        """Run `work` in a thread beside the import. Raises EngineBusy, ExecutionTimeout, and its errors."""
+        return await self._heavy.run(work, seconds)
+
+
+def _keep(kept: OrderedDict[BlockHash, T], hash_: BlockHash, value: T, most: int) -> None:
+    kept[hash_] = value
+    while len(kept) > most:
+        kept.popitem(last=False)

@@ -7,15 +7,12 @@ from zlib import crc32
 from ioex_chain.crypto.hashes import tagged_hash
 from ioex_chain.primitives.errors import IoexError
 
-NO_DPOS_GENESIS = bytes(32)
-"""Stands for the DPoS genesis hash until that chain has one; the identity is provisional so long."""
-
 
 class ForkMismatch(IoexError):
     """A peer follows other rules: it or we must update, or it is on another network."""
 
 
-def network_id(pow_genesis: bytes, dpos_genesis: bytes = NO_DPOS_GENESIS) -> bytes:
+def network_id(pow_genesis: bytes, dpos_genesis: bytes) -> bytes:
     """Give the network's 32-byte identity: BIP-340 tagged hash "ioeX/network" over both genesis hashes.
 
     Both are 32 bytes as they are hashed (internal order), the PoW chain's first.

@@ -4,7 +4,6 @@ import pytest
 
 from ioex_chain.crypto.hashes import tagged_hash
 from ioex_chain.spec.identity import (
-    NO_DPOS_GENESIS,
     ForkId,
     ForkMismatch,
     check_fork_id,
@@ -67,6 +66,5 @@ def test_validation_cases_of_eip_2124(head, checksum, following, good):
 def test_identity_covers_both_chains_in_order():
     one, two = bytes([1]) * 32, bytes([2]) * 32
     assert network_id(one, two) == tagged_hash("ioeX/network", one + two)
-    assert len({network_id(one, two), network_id(two, one), network_id(one), network_id(two)}) == 4
-    assert network_id(one) == network_id(one, NO_DPOS_GENESIS)
-    assert magic(network_id(one)) == network_id(one)[:4]
+    assert len({network_id(one, two), network_id(two, one), network_id(one, one), network_id(two, two)}) == 4
+    assert magic(network_id(one, two)) == network_id(one, two)[:4]

@@ -123,6 +123,8 @@ class NodeProcess:
     url: str = ""
     port: int = 0
     p2p_url: str = ""
+    dpos: dict[str, Any] = field(default_factory=dict)
+    """Where the DPoS chain listens, as the node says it; empty without that chain."""
 
     def __post_init__(self) -> None:
         self.folder = self.base / "data"
@@ -165,6 +167,7 @@ class NodeProcess:
         """Start; raises NodeDied with its stderr when it does not get up."""
         assert self.process is None, "it runs already"
         place = ["--datadir", str(self.folder), "--rpc-port", "0", "--p2p-port", "0", "--json"]
+        place += ["--dpos-rpc-port", "0", "--dpos-p2p-port", "0"]
         if self.command[0] == "node":
             place += ["--network", self.network]
         began = time.monotonic()
@@ -195,9 +198,11 @@ class NodeProcess:
             for line in self.process.stdout:
                 text += line
                 if line.startswith("}"):
-                    self.url = json.loads(text)["rpc"]
+                    said = json.loads(text)
+                    self.url = said["rpc"]
                     self.port = int(self.url.rstrip("/").rpartition(":")[2])
-                    self.p2p_url = json.loads(text).get("p2p") or ""
+                    self.p2p_url = said.get("p2p") or ""
+                    self.dpos = said.get("dpos") or {}
                     return
             code = self.process.wait(READY_SECONDS)
         finally:

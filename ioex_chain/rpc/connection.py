@@ -10,6 +10,7 @@ from aiohttp import web
 from ioex_chain.rpc.budget import Budget, Hold
 from ioex_chain.rpc.envelope import write_error
 from ioex_chain.rpc.errors import InvalidRequest, RpcError, internal_error
+from ioex_chain.rpc.fastlane import FastLane
 from ioex_chain.rpc.frames import FrameGuard, Parser
 from ioex_chain.rpc.limits import Limits
 
@@ -36,6 +37,43 @@ class Connection(web.RequestHandler):
     def __init__(self, manager: "ConnectionServer", **options: Any) -> None:
         super().__init__(manager, **options)
         self._port = manager
+        self._is_plain = manager.lane is not None
+        self._remote = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note who called."""
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self._remote = str(peer[0]) if isinstance(peer, tuple) and peer else ""
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a plain request here; hand all others to aiohttp's reader.
+
+        Once something has come that is not exactly one whole request, aiohttp's reader may be in the middle
+        of a message, so that everything after it is its matter too.
+        """
+        if self._is_plain:
+            body = self._port.lane.body_of(data) if self._port.lane is not None else None
+            if body is None:
+                self._is_plain = False
+            elif self._is_idle() and self._answer_plain(body):
+                return
+        super().data_received(data)
+
+    def _is_idle(self) -> bool:
+        """Whether no request is under way and the client reads its answers."""
+        waits = self._waiter is not None and not self._waiter.done()
+        return waits and not (self._messages or self._close or self._force_close or self._paused)
+
+    def _answer_plain(self, body: bytes) -> bool:
+        lane, transport = self._port.lane, self.transport
+        reply = lane.answer(body, self._remote) if lane is not None else None
+        if reply is None or transport is None:
+            return False
+        self._port.heard(self)
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        transport.write(reply)
+        return True
 
     def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
         """Put the frame guard between the socket and aiohttp's WebSocket reader."""
@@ -71,7 +109,9 @@ class ConnectionServer(web.Server):
     request; when there is none, the newcomer is closed.
     """
 
-    def __init__(self, handler: HttpHandler, limits: Limits, budget: Budget) -> None:
+    def __init__(
+        self, handler: HttpHandler, limits: Limits, budget: Budget, lane: FastLane | None = None
+    ) -> None:
         super().__init__(
             handler,
             handler_cancellation=True,
@@ -85,6 +125,7 @@ class ConnectionServer(web.Server):
         )
         self.limits = limits
         self.budget = budget
+        self.lane = lane
         self._open: set[web.RequestHandler] = set()
         self._silent: dict[web.RequestHandler, asyncio.Transport] = {}
 

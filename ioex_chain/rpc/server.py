@@ -14,6 +14,7 @@ from ioex_chain.rpc.connection import JSON_TYPE, ConnectionServer, error_respons
 from ioex_chain.rpc.context import CallContext
 from ioex_chain.rpc.dispatch import Dispatcher
 from ioex_chain.rpc.errors import InvalidRequest, JsonError, LimitExceeded, RpcError, Unauthorized
+from ioex_chain.rpc.fastlane import FastLane
 from ioex_chain.rpc.limits import Limits
 from ioex_chain.rpc.origin import OriginPolicy, is_plain_form
 from ioex_chain.rpc.subscriptions import Subscriptions
@@ -93,7 +94,8 @@ class RpcServer:
 
     async def start(self) -> None:
         """Listen. Raises PortTaken."""
-        self._connections = ConnectionServer(self._handle, self._limits, self._budget)
+        lane = FastLane(self._dispatcher, self._config.policy, self._config.headers)
+        self._connections = ConnectionServer(self._handle, self._limits, self._budget, lane)
         try:
             self._listener = await asyncio.get_running_loop().create_server(
                 self._connections, self._config.host, self._config.port, backlog=512

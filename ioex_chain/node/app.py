@@ -17,7 +17,7 @@ from ioex_chain.node.datadir import write_atomically
 from ioex_chain.node.lifetime import Lifetime
 from ioex_chain.node.metrics_port import MetricsPort
 from ioex_chain.node.mining import LocalMiner
-from ioex_chain.node.peering import Peering
+from ioex_chain.node.pow_peering import PowPeering
 from ioex_chain.node.processes import warm
 from ioex_chain.node.rpc_port import RpcPort
 from ioex_chain.node.stratum_port import StratumPort
@@ -113,7 +113,7 @@ async def _start_parts(
         parts.push_async_callback(part.stop)
         return part
 
-    peering = await started(Peering(config, service, chain.datadir)) if config.p2p else None
+    peering = await started(PowPeering(config, service, chain.datadir)) if config.p2p else None
     stratum = await started(StratumPort(config, service)) if config.stratum else None
     metrics = _metrics(config, service, miner, stratum) if config.metrics else None
     port = await started(

@@ -69,7 +69,11 @@ class ChainService:
         self.on_transaction: list[Callable[[Transaction], None]] = []
         self.on_connected: list[Callable[[float], None]] = []
         """Hear how many seconds the worker took until a block, or a run of them, was in the database."""
-        self.peers: PeerPort = NoPeers(parts.ledger, parts.mempool)
+        self.peers: PeerPort = NoPeers(parts.ledger, self.rates)
+
+    def rates(self) -> tuple[int, int]:
+        """Give the least fee rate that the pool relays, and the one that it asks for now."""
+        return self.mempool.policy.min_relay_rate, self.mempool.min_rate()
 
     def join_network(self, peers: PeerPort) -> None:
         """Have peers from now on."""

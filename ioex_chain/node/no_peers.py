@@ -1,25 +1,26 @@
 """The peer-to-peer side of a node that has none (`--no-p2p`), and of every node before it has started."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ioex_chain import __version__
 from ioex_chain.gossip.sync import PeerSync, SyncState
+from ioex_chain.gossip.wire import AnyLedger
 from ioex_chain.p2p.messages import PROTOCOL_VERSION
 from ioex_chain.p2p.types import PeerAddress, PeerId, PeerInfo
-from ioex_chain.pow.ledger import PowLedger
-from ioex_chain.pow.mempool import Mempool
 from ioex_chain.rpc.peer_port import AddedPeer, BanInfo, NetworkState, P2pDisabled
 
 
 class NoPeers:
     """Implements `rpc.peer_port.PeerPort`: nobody is there, and what would change that raises P2pDisabled."""
 
-    def __init__(self, ledger: PowLedger, mempool: Mempool) -> None:
+    def __init__(self, ledger: AnyLedger, rates: Callable[[], tuple[int, int]] = lambda: (0, 0)) -> None:
+        """`rates`: least fee rate that the pool relays, and that it asks for now."""
         self._ledger = ledger
-        self._mempool = mempool
+        self._rates = rates
 
     def network_state(self) -> NetworkState:
         """Tell that the network is off."""
+        relay_rate, min_rate = self._rates()
         return NetworkState(
             id=PeerId(bytes(32)),
             listening=(),
@@ -34,8 +35,8 @@ class NoPeers:
             bytes_sent=0,
             bytes_received=0,
             known_addresses=0,
-            relay_rate=self._mempool.policy.min_relay_rate,
-            min_rate=self._mempool.min_rate(),
+            relay_rate=relay_rate,
+            min_rate=min_rate,
         )
 
     def sync_state(self) -> SyncState:

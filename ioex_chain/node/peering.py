@@ -4,20 +4,19 @@ import asyncio
 import ipaddress
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from random import SystemRandom
+from random import Random, SystemRandom
 from typing import TypeVar
 
 from ioex_chain import __version__
 from ioex_chain.gossip.hub import Gossip
-from ioex_chain.gossip.ports import Context
 from ioex_chain.gossip.sync import PeerSync, SyncState
 from ioex_chain.ledger.errors import StoreError
 from ioex_chain.node import log
-from ioex_chain.node.chain_service import ChainService
 from ioex_chain.node.config import ConfigError, NodeConfig
-from ioex_chain.node.datadir import DataDir, write_atomically
+from ioex_chain.node.datadir import DataDir, PeerFiles, write_atomically
 from ioex_chain.node.memory import release
 from ioex_chain.p2p.addrbook import AddressBook
 from ioex_chain.p2p.bans import BanList
@@ -29,9 +28,11 @@ from ioex_chain.p2p.links import LinkHandler
 from ioex_chain.p2p.messages import PROTOCOL_VERSION
 from ioex_chain.p2p.network import TlsNetwork
 from ioex_chain.p2p.slots import decode_anchors, encode_anchors
+from ioex_chain.p2p.table import MessageTable
 from ioex_chain.p2p.types import Endpoint, PeerAddress, PeerInfo, normal_host
-from ioex_chain.pow.genesis import identity_of
+from ioex_chain.primitives.clock import Clock
 from ioex_chain.rpc.peer_port import AddedPeer, BanInfo, NetworkState
+from ioex_chain.spec.model import NetworkSpec
 
 logger = log.get(__name__)
 TICK_SECONDS = 0.1
@@ -40,56 +41,65 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a liste
 T = TypeVar("T")
 
 
-class Peering:
-    """Implements `rpc.peer_port.PeerPort`. `start` and `stop` are awaited by the node."""
+@dataclass(frozen=True, slots=True)
+class PeeringPlan:
+    """What differs between the chains' networks."""
 
-    def __init__(self, config: NodeConfig, service: ChainService, datadir: DataDir) -> None:
+    identity: bytes
+    """What both ends must agree on: 32 bytes."""
+    port: int
+    seeds: tuple[str, ...]
+    peers: tuple[str, ...]
+    """Whom to stay connected to, as the settings name them."""
+    files: PeerFiles
+    table: MessageTable
+    gossip: Callable[[Random, Callable[[int], None], Callable[[int], None]], Gossip]
+    """Makes the chain's side; it is given chance, and who hears of peers that gave blocks, transactions."""
+    rates: Callable[[], tuple[int, int]]
+    """Gives the least fee rate that the pool relays, and the one that it asks for now."""
+
+
+class Peering:
+    """A chain's peers: implements `rpc.peer_port.PeerPort`. `start` and `stop` are awaited by the node."""
+
+    def __init__(
+        self, config: NodeConfig, spec: NetworkSpec, datadir: DataDir, clock: Clock, plan: PeeringPlan
+    ):
         """Take the settings. Raises InvalidPeerUrl, ConfigError."""
         self._config = config
-        self._service = service
+        self._spec = spec
+        self._clock = clock
+        self._plan = plan
         self._datadir = datadir
         self._chance = SystemRandom()
-        self._asked = tuple(map(PeerAddress.parse, config.peers))
+        self._asked = tuple(map(PeerAddress.parse, plan.peers))
         self._external = tuple(map(_address, config.external_hosts))
-        self.gossip = Gossip(self._context(), group_commits=True)
-        self._listening: Endpoint | None = None
-
-    def _context(self) -> Context:
-        return Context(
-            self._service,
-            time.monotonic,
+        self.gossip = plan.gossip(
             self._chance,
-            gave_block=lambda number: self.host.gave_block(number),
-            gave_transaction=lambda number: self.host.gave_transaction(number),
+            lambda number: self.host.gave_block(number),
+            lambda number: self.host.gave_transaction(number),
         )
+        self._listening: Endpoint | None = None
 
     # --- life ---------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Read the key and the kept files, and listen. Raises CannotListen, InvalidNodeKey, StoreError."""
-        service = self._service
+        clock, files = self._clock, self._plan.files
         try:
             self._identity = Identity.load_or_create(self._datadir.node_key)
         except OSError as error:
             raise StoreError(f"cannot use {self._datadir.node_key}: {error.strerror}") from error
-        self._bans = self._kept(
-            self._datadir.pow_peers.bans,
-            lambda data: BanList.decode(data, service.clock),
-            BanList(service.clock),
-        )
+        self._bans = self._kept(files.bans, lambda data: BanList.decode(data, clock), BanList(clock))
         self._book = self._read_book()
         self._net = TlsNetwork(self._identity)
-        port = service.spec.pow.p2p_port if self._config.p2p_port is None else self._config.p2p_port
         if self._config.max_inbound:
-            self._listening = await self._net.listen(self._config.p2p_host, port, self._accept)
+            self._listening = await self._net.listen(self._config.p2p_host, self._plan.port, self._accept)
         self.host = self._make_host()
-        service.join_network(self)
-        service.on_head.append(self.gossip.head_changed)
-        service.on_transaction.append(self.gossip.transaction_added)
         self._ticking = asyncio.create_task(self._tick())
 
     def _make_host(self) -> Host:
-        service, config = self._service, self._config
+        config = self._config
         port = self._listening.port if self._listening else 0
         settings = HostSettings(
             agent=f"ioex/{__version__}",
@@ -98,35 +108,34 @@ class Peering:
             max_inbound=config.max_inbound,
             peers=self._asked,
             only_peers=config.only_peers,
-            seeds=tuple(map(PeerAddress.parse, service.spec.pow.seeds)),
+            seeds=tuple(map(PeerAddress.parse, self._plan.seeds)),
             external=tuple(Endpoint(host, port) for host in self._external if port),
-            anchors=self._kept(self._datadir.pow_peers.anchors, decode_anchors, ()),
+            anchors=self._kept(self._plan.files.anchors, decode_anchors, ()),
         )
         return Host(
             settings,
             self._identity,
-            identity_of(service.spec),
+            self._plan.identity,
             self._net,
             self.gossip,
             self._book,
             self._bans,
             now=time.monotonic,
-            clock=service.clock,
+            clock=self._clock,
             chance=self._chance,
+            table=self._plan.table,
         )
 
     def _read_book(self) -> AddressBook:
-        service, own = self._service, self._identity.id
+        own, clock = self._identity.id, self._clock
         secret = sha256(self._identity.sign(b"ioeX/address book")).digest()
-        is_local = service.spec.name == "devnet"
-        fresh = AddressBook(self._chance, service.clock, own, secret=secret, accept_local=is_local)
+        is_local = self._spec.name == "devnet"
+        fresh = AddressBook(self._chance, clock, own, secret=secret, accept_local=is_local)
 
         def decode(data: bytes) -> AddressBook:
-            return AddressBook.decode(
-                data, self._chance, service.clock, own, secret=secret, accept_local=is_local
-            )
+            return AddressBook.decode(data, self._chance, clock, own, secret=secret, accept_local=is_local)
 
-        return self._kept(self._datadir.pow_peers.peers, decode, fresh)
+        return self._kept(self._plan.files.peers, decode, fresh)
 
     def _kept(self, path: Path, decode: Callable[[bytes], T], otherwise: T) -> T:
         try:
@@ -171,9 +180,9 @@ class Peering:
 
     def _files(self) -> dict[Path, bytes]:
         return {
-            self._datadir.pow_peers.peers: self._book.encode(),
-            self._datadir.pow_peers.bans: self._bans.encode(),
-            self._datadir.pow_peers.anchors: encode_anchors(self.host.anchors()),
+            self._plan.files.peers: self._book.encode(),
+            self._plan.files.bans: self._bans.encode(),
+            self._plan.files.anchors: encode_anchors(self.host.anchors()),
         }
 
     def _write(self, files: dict[Path, bytes]) -> None:
@@ -199,7 +208,8 @@ class Peering:
 
     def network_state(self) -> NetworkState:
         """Tell identity, slots and totals."""
-        host, totals, pool = self.host, self.host.totals(), self._service.mempool
+        host, totals = self.host, self.host.totals()
+        relay_rate, min_rate = self._plan.rates()
         peers = host.peers()
         inbound = sum(peer.kind == INBOUND for peer in peers)
         return NetworkState(
@@ -216,8 +226,8 @@ class Peering:
             bytes_sent=totals.bytes_sent,
             bytes_received=totals.bytes_received,
             known_addresses=len(self._book),
-            relay_rate=pool.policy.min_relay_rate,
-            min_rate=pool.min_rate(),
+            relay_rate=relay_rate,
+            min_rate=min_rate,
             sent_by_type=totals.sent_by_type,
             received_by_type=totals.received_by_type,
             offences=totals.offences,

@@ -492,21 +492,27 @@ def onBlock(key: address, missed: DynArray[address, MAX_MISSED]):
     """
     @notice Count a block of `key` and the slots before it that their keys missed. Unknown keys count nothing.
     @dev Too many misses in a row put a partner on standby: no punishment, its operator ends it by itself.
+         Whoever produces this block is back, however long it was away.
     """
     assert msg.sender == SYSTEM, "only the protocol"
-    partner: uint256 = self.partnerOf[key]
-    if partner != 0:
-        self.partners[partner].counters = (self.partners[partner].counters & TOTALS) + PRODUCED
+    partner: uint256 = 0
     for absent: address in missed:
         partner = self.partnerOf[absent]
         if partner == 0:
             continue
         counters: uint256 = self.partners[partner].counters + MISSED + IN_A_ROW
         self.partners[partner].counters = counters
-        if counters >> 128 >= self.missLimit and not (Status.STANDBY in self.partners[partner].status):
+        if (
+            counters >> 128 >= self.missLimit
+            and absent != key
+            and not (Status.STANDBY in self.partners[partner].status)
+        ):
             self.partners[partner].status |= Status.STANDBY
             self.version += 1
             log StandbySet(partner=partner, standby=True)
+    partner = self.partnerOf[key]
+    if partner != 0:
+        self.partners[partner].counters = (self.partners[partner].counters & TOTALS) + PRODUCED
 
 
 @external

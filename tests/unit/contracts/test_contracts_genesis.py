@@ -27,9 +27,9 @@ from ioex_chain.spec.identity import network_id
 from ioex_chain.spec.load import NETWORKS, load_network
 
 GOLDEN = {
-    "mainnet": "15f9875d69a668e56bfb14979173283f90ef4bb611e8a4cd1f42d5f7bbbcff3b",
-    "testnet": "ca18393bc4d034a9c8c9d2958d24f94480f72b9c0036f8c69be6e2b8980e609d",
-    "devnet": "ca9d4e00bab10a999314fbd2c43af2562fb9f81b9121a9d6c1c03a9857169cb8",
+    "mainnet": "df3d606f212f8ee794bb9dfb00eab58ae6f843eb522c20e96d94ec0ce236bf0a",
+    "testnet": "a2e7556934e296bea2cce829e906a8a6b7c039d5a5ade13212051b05e015c981",
+    "devnet": "7dc2ea3a1ecdad50930030e8f4ca6a021ce4be45e4234b53a4aebdc09675a378",
 }
 
 

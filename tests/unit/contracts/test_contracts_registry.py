@@ -385,6 +385,15 @@ def test_too_many_misses_in_a_row_are_standby_not_jail(world):
     assert two in keys(world)  # the count began anew
 
 
+def test_who_comes_back_by_producing_is_not_put_on_standby(world):
+    one, two = (member.key for member in world.spec.dpos.members[:2])
+    for _ in range(3):
+        world.system(world.registry, system.on_block(one, [two] * 50))
+    world.system(world.registry, system.on_block(two, [two] * 60))
+    assert world.view("counters", 2) == (1, 210, 0)
+    assert not reader(world).partner(2).standby
+
+
 def test_evidence_jails_once(world):
     key = world.spec.dpos.members[0].key
     assert reader(world).takes_evidence(key)

@@ -263,18 +263,7 @@ class Signer:
     def _check_vote(self, key: bytes, link: Link) -> bool:
         """Give whether the vote is new; the identical one again is fine."""
         self._check_key(key)
-        known = self._journal.memory(key)
-        if known.ballot is not None and known.ballot.link == link:
-            return False
-        if link.target.height <= known.target:
-            raise signing_errors.HeightTaken(
-                f"votes up to height {known.target} are given, this is for {link.target.height}"
-            )
-        if link.source.height < known.source:
-            raise signing_errors.SourceLower(
-                f"a vote with source {known.source} was given, this one's is {link.source.height}"
-            )
-        return True
+        return check_vote(self._journal.memory(key), link)
 
     def _check_key(self, key: bytes) -> None:
         if key not in self._keys:
@@ -293,3 +282,22 @@ class Signer:
         except signing_errors.ClockStepped:
             self.interrupt()
             raise
+
+
+def check_vote(known: Memory, link: Link) -> bool:
+    """Hold a vote against what its key did: the voting rule's memory (docs/protocol.md section 4).
+
+    False: this very vote was given before, and may be again. Raises HeightTaken unless the target is
+    strictly higher than any before, SourceLower if the source is lower than one before.
+    """
+    if known.ballot is not None and known.ballot.link == link:
+        return False
+    if link.target.height <= known.target:
+        raise signing_errors.HeightTaken(
+            f"votes up to height {known.target} are given, this is for {link.target.height}"
+        )
+    if link.source.height < known.source:
+        raise signing_errors.SourceLower(
+            f"a vote with source {known.source} was given, this one's is {link.source.height}"
+        )
+    return True

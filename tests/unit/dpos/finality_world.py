@@ -110,8 +110,8 @@ def below(entry: Toy, height: int) -> Toy:
 class World:
     """One node's view: which headers it knows, which blocks it connected, and its finality."""
 
-    def __init__(self, arbitrators: ArbitratorSet) -> None:
-        self.genesis = Toy(BlockHash(bytes(32)), 0, 0, None, members=arbitrators)
+    def __init__(self, arbitrators: ArbitratorSet, genesis: Toy | None = None) -> None:
+        self.genesis = genesis or Toy(BlockHash(bytes(32)), 0, 0, None, members=arbitrators)
         self.sets = {arbitrators.number: arbitrators}
         self.known: dict[BlockHash, Toy] = {self.genesis.hash: self.genesis}
         self.connected = {self.genesis.hash}

@@ -263,6 +263,7 @@ GENERIC = [
     "dispatch",
     "envelope",
     "errors",
+    "fastlane",
     "frames",
     "jsonio",
     "limits",

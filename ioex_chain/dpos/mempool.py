@@ -122,6 +122,10 @@ class Mempool:
         queue = self._queues.get(address)
         return queue.queued() if queue is not None else []
 
+    def transactions(self) -> list[Transaction]:
+        """Give all transactions, pending or queued, in the order in which they came."""
+        return [entry.tx for entry in list(self._by_hash.values())]
+
     def select(self, base_fee: int, *, max_count: int, max_bytes: int) -> Selection:
         """Give what a producer tries for a block of this base fee, in order."""
         chains = (list(queue.pending()) for queue in self._queues.values())

@@ -26,6 +26,8 @@ class Report:
     """Unix time at which the refused header becomes valid; None if blocks below it must come first."""
     count: int = 0
     tail: BlockHash | None = None
+    seen: tuple[Any, ...] = ()
+    """Headers that were new, taken or not."""
 
 
 def skip_known(ledger: AnyLedger, headers: Sequence[Any]) -> tuple[Entry[Any] | None, Sequence[Any]]:

@@ -35,6 +35,7 @@ _LONGEST_WAIT = 3_600.0
 _PROBE_EVERY = 5.0
 _AHEAD_STEP = 512
 _AHEAD_WAIT = 1.0
+_MAX_SEEN = 64
 _OTHER_PROBE = 60.0
 _POLL_EVERY = 300.0
 _ANYTHING = bytes(32)
@@ -167,8 +168,16 @@ class HeaderSync:
                 self._replace(state)
             elif state.is_idle and state.last_asked + _POLL_EVERY < now and state.quiet_until <= now:
                 state.want = True  # an announcement may have been lost
+        if self._best.status.is_invalid and self._ledger.entry(self._best.hash) is None:
+            self._ask_all()
         self.pump()
         self._probe(now)
+
+    def _ask_all(self) -> None:
+        """Ask everybody again: headers that could not be checked at first were wrong, and are forgotten."""
+        self._best = self._find_best()
+        for state in self._states.values():
+            state.want = True
 
     def _replace(self, state: _State) -> None:
         number = state.peer.number
@@ -281,6 +290,8 @@ class HeaderSync:
                 self._best = report.last
             state.unconnected = 0
             self._learned(state.peer, report.last)
+        if 0 < len(report.seen) <= _MAX_SEEN:
+            self._wire.saw_headers(report.seen)
 
     def _is_short(self, message: Headers, report: Report, stop: bytes) -> bool:
         """Whether an answer that is not the last holds less than an honest one: a way to keep us waiting."""

@@ -1,7 +1,7 @@
 """All that peers of a chain say to each other: a part for each topic, a table of who hears what."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from ioex_chain.gossip.block_relay import BlockRelay
 from ioex_chain.gossip.intake import Intake
@@ -18,6 +18,30 @@ from ioex_chain.spec.identity import ForkId, ForkMismatch, check_fork_id, fork_i
 Handler = Callable[[Peer, Any], None]
 
 
+class Part(Protocol):
+    """A topic: each hears of peers, of time and of the head."""
+
+    def peer_up(self, peer: Peer) -> None:
+        """Take a new peer."""
+        ...
+
+    def peer_down(self, peer: Peer) -> None:
+        """Forget a peer."""
+        ...
+
+    def drained(self, peer: Peer) -> None:
+        """Go on with a peer that has taken what was sent."""
+        ...
+
+    def tick(self) -> None:
+        """Do what is due."""
+        ...
+
+    def head_changed(self, event: Any) -> None:
+        """Follow the head."""
+        ...
+
+
 class Gossip:
     """A chain as the connections see it: `p2p.seam.Application`.
 
@@ -32,7 +56,7 @@ class Gossip:
         self.sync = Sync(context, self.intake, fetch_compact=self._fetch_compact, group_commits=group_commits)
         self.transactions = TransactionRelay(context, self.sync)
         self.blocks = BlockRelay(context, self.intake, self.sync, self.transactions.extra)
-        self._parts = (self.sync, self.blocks, self.transactions)
+        self._parts: tuple[Part, ...] = (self.sync, self.blocks, self.transactions)
         self._handlers = self._table()
 
     def _table(self) -> Mapping[type[Message], Handler]:

@@ -44,6 +44,7 @@ class _Result:
     settled: tuple[Entry[Any], ...] = ()
     """Blocks that came before and are only now connected or found invalid."""
     waits: bool = False
+    taken: Block | None = None
 
 
 class Intake:
@@ -76,15 +77,10 @@ class Intake:
         `done` gets the entries of those that were taken, and the verdict on the first that was not.
         """
         self._chain.run(
-            lambda: self._store(headers),
+            lambda: store_headers(self._ledger, headers),
             lambda result: self._headers_done(peer, headers, result, done),
             lambda error: done((), _failed(error)),
         )
-
-    def _store(self, headers: Sequence[Any]) -> tuple[list[Entry[Any]], Verdict | None]:
-        stored = store_headers(self._ledger, headers)
-        self._wire.saw_headers(headers)
-        return stored
 
     def _headers_done(
         self,
@@ -94,6 +90,7 @@ class Intake:
         done: Callable[[Sequence[Entry[Any]], Verdict | None], None],
     ) -> None:
         entries, verdict = result
+        self._wire.saw_headers(headers)
         if verdict is not None:
             blame(peer, verdict)
             if verdict.outcome is Outcome.NOT_YET_VALID:
@@ -143,6 +140,8 @@ class Intake:
             self.waiting_bytes -= job.size
             for entry in result.settled:
                 self._settle(entry)
+            if result.taken is not None:
+                self._wire.saw_block(result.taken)
             if job.peer is not None:
                 self._remember(job.peer, result)
                 if not (job.is_guess and result.verdict.outcome is Outcome.MUTATED):
@@ -192,8 +191,8 @@ class _Tracer:
             return _Result(Verdict(Outcome.KNOWN, known))
         try:
             block = self._wire.with_known_proof(block, known)
+            self._wire.arriving(block)
             changed = self._ledger.accept_block(block, sync=job.sync)
-            self._wire.saw_block(block)
         except StoreError:
             raise
         except IoexError as error:
@@ -207,7 +206,8 @@ class _Tracer:
         settled = self._look(entry)
         if waits:
             self._wait(entry)
-        return _Result(Verdict(Outcome.ACCEPTED if changed else Outcome.STORED, entry), settled, waits)
+        outcome = Outcome.ACCEPTED if changed else Outcome.STORED
+        return _Result(Verdict(outcome, entry), settled, waits, block)
 
     def _wait(self, entry: Entry[Any]) -> None:
         self._waiting[entry.hash] = entry

@@ -119,6 +119,9 @@ class PowWire:
         """Give what stores only headers with work behind them."""
         return PowExaminer(self._spec, ledger, clock)
 
+    def arriving(self, block: Block) -> None:
+        """Look no further: the first seen wins a tie by the ledger's own count."""
+
     def saw_headers(self, headers: Sequence[Header]) -> None:
         """Look no further: work says all."""
 

@@ -151,12 +151,16 @@ class ChainWire(Protocol):
         """Give what judges peers' headers."""
         ...
 
+    def arriving(self, block: Any) -> None:
+        """Look at a block that a peer sent before the ledger does. On the worker."""
+        ...
+
     def saw_headers(self, headers: Sequence[Any]) -> None:
-        """Look at headers that a peer sent, after the ledger, on the worker."""
+        """Look at new headers that a peer sent, after the ledger. In the peers' thread."""
         ...
 
     def saw_block(self, block: Any) -> None:
-        """Look at a block that a peer sent, after the ledger, on the worker."""
+        """Look at a block that a peer sent and the ledger took. In the peers' thread."""
         ...
 
 

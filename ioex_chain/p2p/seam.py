@@ -26,6 +26,8 @@ class Offence(Enum):
     INVALID_BLOCK = (100, "an invalid block")
     MUTATED_BLOCK = (100, "a body that is not its header's")
     INVALID_TRANSACTION = (34, "an invalid transaction")
+    INVALID_VOTE = (100, "an invalid vote, certificate or evidence")
+    DOUBTFUL_VOTE = (20, "a vote or certificate that its target refutes")
     BROKEN_PROMISE = (50, "announced what it does not have")
     STALLING = (50, "does not answer in time")
 

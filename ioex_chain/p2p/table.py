@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, Protocol, Self
 
 from ioex_chain.p2p import chain_messages as chain
+from ioex_chain.p2p import finality_messages as finality
 from ioex_chain.p2p import messages as base
 from ioex_chain.p2p.rates import Rate
 from ioex_chain.p2p.types import P2pError
@@ -214,4 +215,16 @@ CHAIN_ROWS = (
     ),
     Row(chain.FeeFilter, 8, _SELDOM),
 )
+FINALITY_ROWS = (
+    Row(
+        finality.Votes,
+        3 + (1 + finality.MAX_VOTE_BYTES) * finality.MAX_VOTES,
+        Rate(1_000, 10_000),
+        tokens=lambda message: len(message.items),
+    ),
+    Row(finality.Certificate, finality.MAX_CERTIFICATE_BYTES, Rate(10, 200)),
+    Row(finality.EvidenceItem, finality.MAX_EVIDENCE_BYTES, Rate(2, 200)),
+)
 TABLE = MessageTable((*BASE_ROWS, *CHAIN_ROWS))
+DPOS_TABLE = TABLE.extended(FINALITY_ROWS)
+"""The DPoS chain's."""

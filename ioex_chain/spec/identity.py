@@ -20,6 +20,14 @@ def network_id(pow_genesis: bytes, dpos_genesis: bytes) -> bytes:
     return tagged_hash("ioeX/network", pow_genesis + dpos_genesis)
 
 
+def dpos_identity(identity: bytes) -> bytes:
+    """Give what the DPoS chain's peers name as their network: tagged hash "ioeX/dpos" over the identity.
+
+    The two chains' connections can so not be taken for each other's.
+    """
+    return tagged_hash("ioeX/dpos", identity)
+
+
 def magic(identity: bytes) -> bytes:
     """Give the 4 bytes that begin a message of this network: the identity's first."""
     return identity[:4]

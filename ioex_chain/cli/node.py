@@ -15,6 +15,7 @@ from ioex_chain.cli.dpos_node import DEV_MNEMONIC
 from ioex_chain.cli.options import Session, command, err, out
 from ioex_chain.node import log
 from ioex_chain.node.app import Running, run_node
+from ioex_chain.node.datadir import DataDir
 from ioex_chain.primitives.types import COIN
 from ioex_chain.spec.load import load_network
 from ioex_chain.spec.model import NetworkSpec
@@ -76,7 +77,7 @@ def run_session(session: Session) -> None:
     _run(session, lambda running: _announce(session, running))
 
 
-@command(*RUN_SETTINGS, "spacing", "arbitrators", "block_time", "solo")
+@command(*RUN_SETTINGS, "spacing", "arbitrators", "arbitrator_accounts", "block_time", "solo")
 def devnet(session: Session) -> None:
     """Run a development network: both chains in one node, with funded accounts.
 
@@ -88,9 +89,19 @@ def devnet(session: Session) -> None:
         changes["mine"] = True
     if session.config.mine_to is None:
         changes["mine_to"] = _accounts(load_network("devnet"))[0]["address"]
+    if not session.config.arbitrator_keys and not session.config.arbitrator_accounts:
+        changes["arbitrator_accounts"] = tuple(map(str, range(_seats(session))))
     config = session.config.model_copy(update=changes)
     session = replace(session, effective=replace(session.effective, config=config))
     _run(session, lambda running: _show_devnet(session, running))
+
+
+def _seats(session: Session) -> int:
+    """Give how many arbitrators the devnet has: fixed at its first start."""
+    wanted: int | None = session.config.arbitrators
+    datadir = DataDir(session.config.datadir, "devnet")
+    fixed = datadir.identity().arbitrators if datadir.exists() else wanted
+    return fixed or load_network("devnet").dpos.seats
 
 
 def _accounts(spec: NetworkSpec) -> list[dict[str, Any]]:

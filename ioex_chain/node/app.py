@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack, closing
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol, TypeVar
 
@@ -14,6 +14,8 @@ from ioex_chain.node.build import Chain, open_chain
 from ioex_chain.node.chain_service import ChainParts, ChainService
 from ioex_chain.node.config import NodeConfig
 from ioex_chain.node.datadir import write_atomically
+from ioex_chain.node.dpos_build import DposChain, open_dpos
+from ioex_chain.node.dpos_node import DposNode, DposRunning
 from ioex_chain.node.lifetime import Lifetime
 from ioex_chain.node.metrics_port import MetricsPort
 from ioex_chain.node.mining import LocalMiner
@@ -44,6 +46,8 @@ class Running:
     stratum_port: int | None
     metrics_url: str | None
     miner: LocalMiner | None
+    dpos: DposRunning | None = None
+    """The DPoS chain; None with `--no-dpos`."""
 
 
 class Part(Protocol):
@@ -63,19 +67,25 @@ async def run_node(config: NodeConfig, on_ready: Callable[[Running], None] | Non
 
     Raises IoexError for what keeps it from starting, and StoreError when the disk failed on the way.
     """
-    with open_chain(config) as chain:
-        worker = Worker("chain")
-        try:
-            await serve(config, chain, worker, on_ready)
-        finally:
-            worker.close()
+    with ExitStack() as opened:
+        chain = opened.enter_context(open_chain(config))
+        dpos = None
+        if config.dpos:
+            dpos = opened.enter_context(open_dpos(config, chain.datadir, chain.spec, chain.clock))
+        worker = opened.enter_context(closing(Worker("chain")))
+        await serve(config, chain, worker, on_ready, dpos)
 
 
 async def serve(
-    config: NodeConfig, chain: Chain, worker: Worker, on_ready: Callable[[Running], None] | None = None
+    config: NodeConfig,
+    chain: Chain,
+    worker: Worker,
+    on_ready: Callable[[Running], None] | None = None,
+    dpos: DposChain | None = None,
 ) -> None:
-    """Run a node on an open chain; see `run_node`."""
-    service = make_service(config, chain, worker)
+    """Run a node on open chains; see `run_node`."""
+    lifetime = Lifetime()
+    service = make_service(config, chain, worker, lifetime)
     warm(chain.workers)
     await service.call(lambda: _load_pool(service, chain))
     service.start()
@@ -83,7 +93,7 @@ async def serve(
     miner = LocalMiner(config, service) if config.mine else None
     try:
         async with AsyncExitStack() as parts:
-            running = await _start_parts(config, chain, service, miner, parts)
+            running = await _start_parts(config, chain, service, miner, parts, dpos, lifetime)
             logger.info(
                 "node is up",
                 network=chain.spec.name,
@@ -104,7 +114,13 @@ async def serve(
 
 
 async def _start_parts(
-    config: NodeConfig, chain: Chain, service: ChainService, miner: LocalMiner | None, parts: AsyncExitStack
+    config: NodeConfig,
+    chain: Chain,
+    service: ChainService,
+    miner: LocalMiner | None,
+    parts: AsyncExitStack,
+    dpos: DposChain | None,
+    lifetime: Lifetime,
 ) -> Running:
     """Start what the settings ask for; it is stopped in the opposite order."""
 
@@ -119,6 +135,20 @@ async def _start_parts(
     port = await started(
         RpcPort(config, service, chain.datadir, metrics.metrics if metrics else None, stratum)
     )
+    other = None
+    if dpos is not None:
+        worker = parts.enter_context(closing(Worker("dpos")))
+        other = await started(
+            DposNode(
+                config,
+                chain.datadir,
+                dpos,
+                chain.clock,
+                worker,
+                lifetime,
+                metrics.metrics if metrics else None,
+            )
+        )
     if metrics is not None:
         await started(metrics)
     return Running(
@@ -128,6 +158,7 @@ async def _start_parts(
         stratum.port if stratum else None,
         metrics.url if metrics else None,
         miner,
+        other.running if other else None,
     )
 
 
@@ -157,7 +188,7 @@ async def _until_stopped(service: ChainService, miner: LocalMiner | None) -> Non
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def make_service(config: NodeConfig, chain: Chain, worker: Worker) -> ChainService:
+def make_service(config: NodeConfig, chain: Chain, worker: Worker, lifetime: Lifetime) -> ChainService:
     """Put mempool, fee estimator and service on an open chain."""
     fees = _load_fees(chain)
     policy = Policy(min_relay_rate=config.min_relay_fee, max_usage=config.mempool_mb * 1_000_000)
@@ -171,7 +202,7 @@ def make_service(config: NodeConfig, chain: Chain, worker: Worker) -> ChainServi
             fees=fees,
             clock=chain.clock,
             worker=worker,
-            lifetime=Lifetime(),
+            lifetime=lifetime,
             indexes=chain.datadir.identity().indexes,
             database_size=chain.store.size,
         )

@@ -26,6 +26,7 @@ from ioex_chain.node.lifetime import Lifetime
 from ioex_chain.node.runner import ChainRunner
 from ioex_chain.node.worker import Worker
 from ioex_chain.primitives.clock import Clock
+from ioex_chain.primitives.errors import IoexError
 from ioex_chain.rpc.peer_port import PeerPort
 
 T = TypeVar("T")
@@ -95,7 +96,7 @@ class DposService:
         """Hear what became of votes, certificates, evidence and blocks in finality."""
 
     @property
-    def failure(self) -> Exception | None:
+    def failure(self) -> IoexError | None:
         """Why a database failed; None while all is well."""
         return self._lifetime.failure
 

@@ -1,15 +1,13 @@
 """What the Ethereum port reads of the running DPoS chain: `rpc.eth_backend.EthBackend`."""
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ioex_chain import __version__
 from ioex_chain.dpos import indexes
 from ioex_chain.dpos.block import Block
 from ioex_chain.dpos.follower import DposHeadChanged
-from ioex_chain.dpos.mempool import Mempool
-from ioex_chain.dpos.mempool_types import PooledTransaction
 from ioex_chain.dpos.records import DposEntry
 from ioex_chain.dpos.votes import Checkpoint
 from ioex_chain.evm.types import Receipt
@@ -17,74 +15,18 @@ from ioex_chain.gossip.sync import SyncState
 from ioex_chain.ledger.errors import UndoMissing, UnknownBlock
 from ioex_chain.node.config import NodeConfig
 from ioex_chain.node.dpos_build import HISTORY
-from ioex_chain.node.dpos_service import DposService, HeadAccounts
+from ioex_chain.node.dpos_service import DposService
 from ioex_chain.primitives.types import BlockHash
 from ioex_chain.rpc.eth.evm_port import Deadline, Evm, StatePruned
 from ioex_chain.rpc.eth.heavy import HeavyPool
 from ioex_chain.rpc.eth.state_view import StateView
-from ioex_chain.rpc.eth_backend import ArbitrationPort, Location, SoloPort
+from ioex_chain.rpc.eth_backend import ArbitrationPort, Location, PoolPort, SoloPort
 from ioex_chain.rpc.peer_port import PeerPort
 
 T = TypeVar("T")
 _REMEMBERED_BLOCKS = 64
 _REMEMBERED_RECEIPTS = 256
 _BAD_BLOCKS = 8
-_ATTEMPTS = 100
-
-
-class PoolReader:
-    """The pool as RPC reads it beside the worker that changes it: `rpc.eth_backend.PoolPort`."""
-
-    def __init__(self, pool: Mempool, accounts: Callable[[], HeadAccounts]) -> None:
-        self._pool = pool
-        self._accounts = accounts
-
-    @property
-    def min_tip(self) -> int:
-        """Least tip for a unit of gas, in wei, that the pool takes."""
-        return self._pool.policy.min_tip
-
-    def get(self, hash_: bytes) -> PooledTransaction | None:
-        """Find a transaction."""
-        return self._pool.get(hash_)
-
-    def pending(self) -> Mapping[bytes, Sequence[PooledTransaction]]:
-        """Give what can be executed now, by sender, each sender's by nonce."""
-        return _steady(lambda: self._by_sender(self._pool.pending_of))
-
-    def queued(self) -> Mapping[bytes, Sequence[PooledTransaction]]:
-        """Give what waits for another transaction or for money, in the same form."""
-        return _steady(lambda: self._by_sender(self._pool.queued_of))
-
-    def _by_sender(
-        self, of: Callable[[bytes], list[PooledTransaction]]
-    ) -> dict[bytes, list[PooledTransaction]]:
-        found = {sender: of(sender) for sender in self._pool.senders()}
-        return {sender: entries for sender, entries in found.items() if entries}
-
-    def content_of(self, sender: bytes) -> tuple[Sequence[PooledTransaction], Sequence[PooledTransaction]]:
-        """Give a sender's pending and queued transactions."""
-        return _steady(lambda: (self._pool.pending_of(sender), self._pool.queued_of(sender)))
-
-    def counts(self) -> tuple[int, int]:
-        """Give how many are pending and queued."""
-        status = self._pool.status()
-        return status.pending, status.queued
-
-    def next_nonce(self, sender: bytes) -> int:
-        """Give the nonce after the sender's last pending transaction, else its account's."""
-        found = self._pool.next_nonce(sender)
-        return self._accounts().account(sender).nonce if found is None else found
-
-
-def _steady(read: Callable[[], T]) -> T:
-    """Read what another thread may change meanwhile; Python says so when a walk is disturbed."""
-    for _ in range(_ATTEMPTS):
-        try:
-            return read()
-        except (RuntimeError, KeyError):
-            continue
-    return read()
 
 
 class EthNode:
@@ -101,7 +43,7 @@ class EthNode:
     ) -> None:
         self.spec = service.spec
         self.version = __version__
-        self.pool = PoolReader(service.mempool, lambda: HeadAccounts(service.ledger.view()))
+        self.pool: PoolPort = service.mempool
         self.arbitration = arbitration
         self.solo = solo
         self.state_depth = None if config.archive else HISTORY

@@ -1,0 +1,159 @@
+"""The DPoS half of a node: chain, pool, peers, arbitrators and RPC, started and stopped together."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from ioex_chain.dpos.mempool import Mempool
+from ioex_chain.dpos.mempool_journal import (
+    JournalUnreadable,
+    all_entries,
+    decode_journal,
+    encode_journal,
+    restore,
+)
+from ioex_chain.dpos.mempool_types import PoolPolicy
+from ioex_chain.ledger.errors import StoreError
+from ioex_chain.node import log
+from ioex_chain.node.arbitration import Arbitrators, load_keys
+from ioex_chain.node.config import NodeConfig
+from ioex_chain.node.datadir import DataDir, write_atomically
+from ioex_chain.node.dpos_build import DposChain
+from ioex_chain.node.dpos_service import DposParts, DposService
+from ioex_chain.node.eth_arbitration import ArbitrationReader
+from ioex_chain.node.eth_engine import EvmEngine
+from ioex_chain.node.eth_node import EthNode
+from ioex_chain.node.eth_port import EthRpcPort
+from ioex_chain.node.lifetime import Lifetime
+from ioex_chain.node.metrics import NodeMetrics
+from ioex_chain.node.no_peers import NoPeers
+from ioex_chain.node.worker import Worker
+from ioex_chain.primitives.clock import Clock
+from ioex_chain.rpc.eth.heavy import HeavyPool
+
+logger = log.get(__name__)
+_MIB = 1 << 20
+
+
+class Part(Protocol):
+    """Something that runs beside the chain."""
+
+    async def start(self) -> None:
+        """Begin. Raises IoexError when it cannot."""
+        ...
+
+    async def stop(self) -> None:
+        """End, and leave nothing behind."""
+        ...
+
+
+P = TypeVar("P", bound=Part)
+
+
+@dataclass(frozen=True, slots=True)
+class DposRunning:
+    """What is told of the DPoS chain of a node that is up."""
+
+    service: DposService
+    rpc_url: str
+    p2p_url: str | None
+    """`ioex://id@host:port` under which others on this machine reach it; None when it does not listen."""
+    chain_id: int
+    arbitrators: int
+    """Keys that seal and vote in this node."""
+
+
+class DposNode:
+    """Runs the DPoS chain. `start` and `stop` are awaited by the node."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        datadir: DataDir,
+        chain: DposChain,
+        clock: Clock,
+        worker: Worker,
+        lifetime: Lifetime,
+        metrics: NodeMetrics | None = None,
+    ) -> None:
+        """Take the settings. Raises KeystoreError, ConfigError."""
+        self._config = config
+        self._datadir = datadir
+        self._chain = chain
+        self._metrics = metrics
+        self._keys = load_keys(config)
+        policy = PoolPolicy(max_usage=config.txpool_mb * _MIB)
+        pool = Mempool(chain.spec.dpos, clock, chain.senders, policy=policy, known=chain.known)
+        self.service = DposService(DposParts(chain, pool, clock, worker, lifetime, NoPeers(chain.ledger)))
+        self._heavy = HeavyPool(config.call_threads)
+        self._parts = AsyncExitStack()
+        self._running: DposRunning | None = None
+
+    @property
+    def running(self) -> DposRunning:
+        """What is told once it is up."""
+        if self._running is None:
+            raise RuntimeError("the DPoS chain is not up")
+        return self._running
+
+    async def start(self) -> None:
+        """Start all parts. Raises what they raise; those that started are stopped again."""
+        async with AsyncExitStack() as parts:
+            await self._start(parts)
+            self._parts = parts.pop_all()
+
+    async def _start(self, parts: AsyncExitStack) -> None:
+        config, service, datadir = self._config, self.service, self._datadir
+
+        async def started(part: P) -> P:
+            await part.start()
+            parts.push_async_callback(part.stop)
+            return part
+
+        parts.callback(self._heavy.close)
+        await service.call(self._load_pool)
+        service.start()
+        parts.push_async_callback(self._keep_pool)
+        arbitrators = None
+        if self._keys:
+            is_alone = config.network == "devnet" and not config.dpos_peers
+            arbitrators = Arbitrators(service, self._keys, datadir.signers, is_alone=is_alone)
+        backend = EthNode(
+            config,
+            service,
+            self._heavy,
+            ArbitrationReader(service, arbitrators),
+            lambda node: EvmEngine(node, service, config.call_gas_cap),
+        )
+        port = await started(EthRpcPort(config, service, datadir, backend, self._metrics))
+        if arbitrators is not None:
+            await started(arbitrators)
+        self._running = DposRunning(service, port.url, None, service.spec.dpos.chain_id, len(self._keys))
+
+    async def stop(self) -> None:
+        """Stop all parts and keep the pool."""
+        await self._parts.aclose()
+
+    def _load_pool(self) -> None:
+        path, pool = self._datadir.dpos_pool, self.service.mempool
+        try:
+            kept = decode_journal(path.read_bytes(), pool.policy.max_size)
+        except FileNotFoundError:
+            return
+        except (OSError, JournalUnreadable) as error:
+            logger.warning(
+                "the kept pool cannot be read; starting with an empty one", file=str(path), reason=str(error)
+            )
+            return
+        done = restore(pool, kept, self.service.tip())
+        logger.info("transaction pool restored", kept=done.kept, refused=done.refused, damaged=done.damaged)
+
+    async def _keep_pool(self) -> None:
+        if self.service.failure is None:
+            await self.service.call(self._save_pool)
+
+    def _save_pool(self) -> None:
+        try:
+            write_atomically(self._datadir.dpos_pool, encode_journal(all_entries(self.service.mempool)))
+        except OSError as error:
+            raise StoreError(f"cannot write into {self._datadir.dpos}: {error.strerror}") from error

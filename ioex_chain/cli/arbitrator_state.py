@@ -6,7 +6,7 @@ from ioex_chain.cli.options import out
 from ioex_chain.wallet.account_wallet import METHOD_NOT_FOUND, Node
 from ioex_chain.wallet.contract_errors import NodeError
 
-PARTS = {"schedule": "ioex_schedule", "finality": "ioex_finality", "missed": "ioex_missedSlots"}
+PARTS = {"slot": "ioex_getSlot", "finality": "ioex_getFinality"}
 """What a node of this project tells beside Ethereum's methods."""
 
 
@@ -38,11 +38,18 @@ def show_chain(facts: dict[str, Any]) -> None:
         block = facts["blocks"][tag]
         if block is not None:
             out.print(f"{name:<10} {block['number']}  {block['hash']}", highlight=False, soft_wrap=True)
-    for name in PARTS:
-        value = facts[name]
-        if isinstance(value, dict):
-            plain = {key: one for key, one in value.items() if not isinstance(one, dict | list)}
-            line = "  ".join(f"{key} {one}" for key, one in plain.items())
-            out.print(f"{name:<10} {line}", highlight=False, markup=False, soft_wrap=True)
-        elif isinstance(value, list):
-            out.print(f"{name:<10} {len(value)}", highlight=False)
+    slot, finality = facts["slot"], facts["finality"]
+    if slot:
+        out.print(
+            f"slot       {_count(slot['slot'])}, round {_count(slot['round'])}, term {_count(slot['term'])}",
+            highlight=False,
+        )
+    if finality:
+        behind = f"{_count(finality['slotsSinceFinalized'])} slots behind"
+        stalled = ", stalled" if finality["stalled"] else ""
+        quorum = f"set {_count(finality['set'])}, {_count(finality['quorum'])} votes make a certificate"
+        out.print(f"finality   {behind}{stalled}; {quorum}", highlight=False, soft_wrap=True)
+
+
+def _count(text: str | None) -> str:
+    return "-" if text is None else str(int(text, 16))

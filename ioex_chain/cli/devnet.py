@@ -2,8 +2,6 @@
 
 from typing import Any, Protocol
 
-from rich.table import Table
-
 from ioex_chain.cli.dpos_node import DEV_MNEMONIC
 from ioex_chain.cli.options import out
 from ioex_chain.crypto.address import checksum_account
@@ -134,10 +132,11 @@ def show_dpos(facts: dict[str, Any]) -> None:
     if places["p2p"]:
         _line(f"peers       {places['p2p']}")
     _line(f"arbitrators {places['arbitrators']} in this process" + (", solo" if facts["solo"] else ""))
-    table = Table("", "account", "private key (published)", SYMBOL, box=None, pad_edge=False)
+    _line(f"\naccount, private key (published; never use it elsewhere), {SYMBOL}")
     for row in facts["dpos_accounts"]:
-        table.add_row(str(row["index"]), row["address"], row["private_key"], f"{int(row['wei']) // WEI:,}")
-    out.print(table, soft_wrap=True)
+        # Whole lines, however narrow the terminal is: they are there to be copied.
+        balance = f"{int(row['wei']) // WEI:,}"
+        _line(f"{row['index']:>2}  {row['address']}  {row['private_key']}  {balance}")
     for title, text in (("hardhat.config.ts", facts["hardhat"]), ("foundry.toml", facts["foundry"])):
         _line(f"\n[bold]{title}[/]")
         out.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -29,7 +29,7 @@ async function rejection(promise) {
 }
 
 async function main() {
-  const provider = new ethers.JsonRpcProvider(http);
+  const provider = new ethers.JsonRpcProvider(http, undefined, { pollingInterval: 200, cacheTimeout: -1 });
   const root = ethers.HDNodeWallet.fromPhrase(mnemonic, "", "m/44'/60'/0'/0");
   const [alice, bob] = [3, 4].map((index) => root.deriveChild(index).connect(provider));
   const network = await provider.getNetwork();
@@ -70,7 +70,7 @@ async function main() {
   const authority = ethers.Wallet.createRandom(provider);
   const authorization = await authority.authorize({ address, nonce: 0, chainId: network.chainId });
   const four = await alice.sendTransaction({
-    type: 4, to: authority.address, authorizationList: [authorization], gasLimit: 200000n,
+    type: 4, to: bob.address, authorizationList: [authorization], gasLimit: 200000n,
   });
   types.push((await four.wait()).type);
   const delegated = await provider.getCode(authority.address);

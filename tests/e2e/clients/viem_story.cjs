@@ -83,7 +83,7 @@ async function main() {
   const authority = privateKeyToAccount(generatePrivateKey());
   const authorization = await wallet.signAuthorization({ account: authority, contractAddress: address });
   const four = await receiptOf(await wallet.sendTransaction({
-    to: authority.address, authorizationList: [authorization], gas: 200000n,
+    to: bob.address, authorizationList: [authorization], gas: 200000n,
   }));
   types.push(four.type);
   assert.equal(

@@ -118,7 +118,11 @@ class Examiner(Protocol):
 class ChainWire(Protocol):
     """Headers and blocks of one chain."""
 
-    form: CompactForm
+    @property
+    def form(self) -> CompactForm:
+        """How blocks are sent in pieces."""
+        ...
+
     identity: bytes
     """What the fork id is over (EIP-2124)."""
     activations: tuple[int, ...]

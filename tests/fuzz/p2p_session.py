@@ -33,7 +33,8 @@ from ioex_chain.p2p.chain_messages import (
 from ioex_chain.p2p.framing import frame_head
 from ioex_chain.p2p.messages import GetAddresses, Goodbye, Hello, Message
 from ioex_chain.p2p.session import Ended, Established, Event, Offended, Received, Session
-from ioex_chain.p2p.table import TABLE, When
+from ioex_chain.p2p.table import DPOS_TABLE as TABLE
+from ioex_chain.p2p.table import When
 
 REUSES = 32
 """Inputs that one session gets, if it lives."""

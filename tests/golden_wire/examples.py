@@ -20,6 +20,7 @@ from ioex_chain.p2p.chain_messages import (
     SendCompact,
     Transactions,
 )
+from ioex_chain.p2p.finality_messages import Certificate, EvidenceItem, Votes
 from ioex_chain.p2p.messages import (
     RELAYS_TRANSACTIONS,
     SERVES_BLOCKS,
@@ -80,6 +81,9 @@ EXAMPLES: tuple[Message, ...] = (
     GetTransactions((ONE,), (TWO,)),
     Transactions((b"\xaa" * 20, b"\xbb" * 21)),
     FeeFilter(1_000),
+    Votes((b"\xcc" * 20, b"\xdd" * 21)),
+    Certificate(b"\xcc" * 20),
+    EvidenceItem(b"\xdd" * 21),
 )
 
 

@@ -11,6 +11,7 @@ from ioex_chain.p2p.framing import frame_head
 from ioex_chain.p2p.links import Certificate
 from ioex_chain.p2p.messages import Hello, Message
 from ioex_chain.p2p.session import Event, Session
+from ioex_chain.p2p.table import DPOS_TABLE
 from ioex_chain.p2p.types import PeerId
 
 NETWORK = b"\x55" * 32
@@ -64,6 +65,7 @@ def make_session(
         sign=sign or key.sign,
         chance=random.Random(seed),
         now=time or Time(),
+        table=DPOS_TABLE,
     )
 
 

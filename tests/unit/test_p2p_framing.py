@@ -13,7 +13,7 @@ from ioex_chain.p2p.chain_messages import BlockData, GetHeaders, Headers
 from ioex_chain.p2p.framing import FrameReader, OversizeFrame, UnknownType, frame_head
 from ioex_chain.p2p.messages import GetAddresses, Ping
 from ioex_chain.p2p.rates import Rate, TokenBucket
-from ioex_chain.p2p.table import TABLE
+from ioex_chain.p2p.table import DPOS_TABLE as TABLE
 
 STREAM = b"".join(map(frame, EXAMPLES))
 FRAMES = [(message.type, message.encode()) for message in EXAMPLES]

@@ -15,11 +15,12 @@ from golden_wire.examples import EXAMPLES, golden
 from golden_wire.world import SERVER_KEY, frame, id_of, make_session
 
 from ioex_chain.p2p.chain_messages import BlockData
+from ioex_chain.p2p.finality_messages import Certificate, EvidenceItem
 from ioex_chain.p2p.framing import frame_head
 from ioex_chain.p2p.messages import Hello
 from ioex_chain.p2p.seam import Offence
 from ioex_chain.p2p.session import Ended, Offended, Received
-from ioex_chain.p2p.table import TABLE
+from ioex_chain.p2p.table import DPOS_TABLE as TABLE
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fuzz"))
 import p2p_session
@@ -40,8 +41,8 @@ def test_every_truncation_in_a_frame_of_its_length(message):
     for size in range(len(data)):
         session = p2p_session.new_session(message, Random(1))
         events = session.receive(frame_head(message.type, size) + data[:size])
-        if isinstance(message, BlockData):
-            assert events == [Received(BlockData(data[:size]))]
+        if isinstance(message, BlockData | Certificate | EvidenceItem):
+            assert events == [Received(type(message)(data[:size]))]
         else:
             assert [event.offence for event in events] == [Offence.MALFORMED]
             assert session.ended
@@ -86,7 +87,7 @@ def test_the_fuzz_target_reaches_established():
 
 
 def test_sessions_leave_nothing_behind():
-    announced = EXAMPLES[-4]
+    announced = EXAMPLES[-7]
     p2p_session.run_type(announced, 300, 1, lambda: 0.0)
     tracemalloc.start()
     try:

@@ -11,7 +11,7 @@ from golden_wire.world import BASE_HELLO
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ioex_chain.p2p import chain_messages, messages
+from ioex_chain.p2p import chain_messages, finality_messages, messages
 from ioex_chain.p2p.chain_messages import (
     Announce,
     AnnounceTransactions,
@@ -30,6 +30,7 @@ from ioex_chain.p2p.chain_messages import (
     SendCompact,
     Transactions,
 )
+from ioex_chain.p2p.finality_messages import Certificate, EvidenceItem, Votes
 from ioex_chain.p2p.messages import (
     Addresses,
     AddressRecord,
@@ -40,15 +41,18 @@ from ioex_chain.p2p.messages import (
     Ping,
     Pong,
 )
-from ioex_chain.p2p.table import CHAIN_ROWS, TABLE, MessageTable, Row, TypeTaken
+from ioex_chain.p2p.table import CHAIN_ROWS, MessageTable, Row, TypeTaken
+from ioex_chain.p2p.table import DPOS_TABLE as TABLE
+from ioex_chain.p2p.table import TABLE as POW_TABLE
 from ioex_chain.p2p.types import Endpoint, PeerId, normal_host
 from ioex_chain.primitives.codec import Reader
 from ioex_chain.primitives.errors import DecodeError, NotCanonical, OverCap
 
+OPAQUE = (BlockData, Certificate, EvidenceItem)
 PROTOCOL = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 CLASSES = [
     value
-    for module in (messages, chain_messages)
+    for module in (messages, chain_messages, finality_messages)
     for value in vars(module).values()
     if inspect.isclass(value)
     and value.__module__ == module.__name__
@@ -71,7 +75,7 @@ def name_of(value):
 
 
 def test_every_message_has_one_row_and_one_example():
-    assert len(CLASSES) == 21
+    assert len(CLASSES) == 24
     assert [row.message for row in TABLE] == sorted(CLASSES, key=lambda message: message.type)
     assert [type(example) for example in EXAMPLES] == [row.message for row in TABLE]
     assert sorted(path.stem for path in FOLDER.glob("*.hex")) == sorted(row.name for row in TABLE)
@@ -92,11 +96,11 @@ def test_a_later_chain_adds_rows():
     class Vote(Ping):
         type = 64
 
-    table = TABLE.extended([Row(Vote, 8, TABLE[Ping].rate)])
+    table = POW_TABLE.extended([Row(Vote, 8, TABLE[Ping].rate)])
     assert table.get(64).name == "Vote"
     assert table[Vote(7)].cap == 8
     assert table[Ping] is TABLE[Ping]
-    assert TABLE.get(64) is None
+    assert POW_TABLE.get(64) is None
     with pytest.raises(TypeTaken):
         table.extended([Row(Vote, 8, TABLE[Ping].rate)])
     with pytest.raises(TypeTaken):
@@ -121,6 +125,9 @@ LARGEST = [
     GetCompact(ONE),
     SendCompact(push=True),
     FeeFilter(0),
+    Votes((bytes(200),) * 256),
+    Certificate(bytes(4_500)),
+    EvidenceItem(bytes(2_200)),
 ]
 
 
@@ -166,13 +173,13 @@ def test_a_truncation_never_passes_for_the_message(message):
             found = read(type(message), data[:size])
         except DecodeError:
             continue
-        assert isinstance(message, BlockData), "only a block is opaque"
+        assert isinstance(message, OPAQUE), "only these are not looked into"
         assert found.encode() == data[:size]
 
 
 @pytest.mark.parametrize("message", EXAMPLES, ids=name_of)
 def test_a_tail_is_refused(message):
-    if not isinstance(message, BlockData):
+    if not isinstance(message, OPAQUE):
         with pytest.raises(DecodeError):
             read(type(message), golden(message) + b"\0")
 
@@ -314,6 +321,9 @@ ALL = {
     GetTransactions: st.builds(GetTransactions, many(hash32), many(hash32)),
     Transactions: st.builds(Transactions, many(blob)),
     FeeFilter: st.builds(FeeFilter, u64),
+    Votes: st.builds(Votes, many(st.binary(max_size=200))),
+    Certificate: st.builds(Certificate, blob),
+    EvidenceItem: st.builds(EvidenceItem, blob),
 }
 
 

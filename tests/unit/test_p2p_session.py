@@ -52,7 +52,8 @@ from ioex_chain.p2p.session import (
     Received,
     Session,
 )
-from ioex_chain.p2p.table import TABLE, When
+from ioex_chain.p2p.table import DPOS_TABLE as TABLE
+from ioex_chain.p2p.table import When
 from ioex_chain.p2p.types import Endpoint, PeerId
 
 

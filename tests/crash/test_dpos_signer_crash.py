@@ -95,6 +95,26 @@ def test_killed_while_compacting() -> None:
     must_not_contradict(machine, machine.slot, target - 1)
 
 
+def test_killed_after_compacting_before_the_marker() -> None:
+    """The marker names the end of the file that was replaced: the new one says that it follows it."""
+    machine = Machine()
+    signer = machine.start(compact_at=400, new_chain=True)
+    signer.tick(online=True, tallest=0)
+    target = 0
+    while len(machine.file.data or b"") + 2 * 130 < 400:
+        target += 1
+        signer.sign_votes([ONE, TWO], link(target - 1, target))
+    machine.marker.dies_in = 2
+    with pytest.raises(Killed):
+        signer.sign_votes([ONE, TWO], link(target, target + 1))
+    machine.marker.dies_in = None
+    again = machine.start()
+    again.tick(online=True, tallest=0)
+    assert again.slots_left == 0
+    assert again.sign_votes([ONE, TWO], link(target, target + 1, "another"))[0] == []
+    assert len(again.sign_votes([ONE, TWO], link(target, target + 1))[0]) == 2
+
+
 def run(folder: Path, at: int, when: str, lines: int | None) -> tuple[list[list[str]], int]:
     """Give what was signed before the process was killed, and its exit code."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

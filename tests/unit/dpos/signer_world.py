@@ -59,12 +59,15 @@ class MemoryMarker:
     def __init__(self) -> None:
         self.digest: bytes | None = None
         self.dies = False
+        self.dies_in: int | None = None
 
     def read(self) -> bytes | None:
         return self.digest
 
     def write(self, digest: bytes) -> None:
-        if self.dies:
+        if self.dies_in is not None:
+            self.dies_in -= 1
+        if self.dies or self.dies_in == 0:
             raise Killed
         self.digest = digest
 

@@ -45,9 +45,13 @@ def test_a_quorum_justifies_and_the_next_block_finalises(world: World) -> None:
 
 def test_a_target_that_skips_a_height_finalises_nothing(world: World) -> None:
     one = world.add(world.genesis)
-    two = world.add(one)  # does not carry a certificate for one
-    assert vote_all(world, two, 1, 2, 3).actions == (Prefer(two.hash),)
+    two = world.add(one, certificate=world.certificate(one, 1, 2, 3))
+    three = world.add(two)
+    assert world.link(three).source == checkpoint(one)
+    assert vote_all(world, three, 1, 2, 3).actions == (Prefer(three.hash),)
     assert world.finality.finalised.height == 0
+    four = world.add(three, certificate=world.finality.certificate_for(three))
+    assert vote_all(world, four, 1, 2, 3).actions == (Prefer(four.hash), Finalize(three.hash))
 
 
 def test_payloads_alone_justify_and_finalise(world: World) -> None:

@@ -128,6 +128,7 @@ class Arbitrators:
         service: DposService,
         keys: Sequence[SigningKey],
         journal: Path,
+        peer_clocks: PeerClocks,
         *,
         is_alone: bool,
         wall: Callable[[], float] = time.time,
@@ -137,7 +138,7 @@ class Arbitrators:
         self._journal_path = journal
         self._is_alone = is_alone
         self._wall = wall
-        self.peer_clocks = PeerClocks()
+        self._peer_clocks = peer_clocks
         self.missed: dict[int, str] = {}
         """Why slots of ours stayed empty, the newest of them."""
         self._task: asyncio.Task[None] | None = None
@@ -159,7 +160,7 @@ class Arbitrators:
             time.monotonic,
             spec.clock_tolerance,
             settle=2.0 * spec.block_time,
-            peers=self.peer_clocks.estimate,
+            peers=self._peer_clocks.estimate,
         )
         try:
             self._journal_path.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from ioex_chain.dpos.clock_guard import PeerClocks
 from ioex_chain.dpos.mempool import Mempool
 from ioex_chain.dpos.mempool_journal import (
     JournalUnreadable,
@@ -19,6 +20,7 @@ from ioex_chain.node.arbitration import Arbitrators, load_keys
 from ioex_chain.node.config import NodeConfig
 from ioex_chain.node.datadir import DataDir, write_atomically
 from ioex_chain.node.dpos_build import DposChain
+from ioex_chain.node.dpos_peering import DposPeering
 from ioex_chain.node.dpos_service import DposParts, DposService
 from ioex_chain.node.eth_arbitration import ArbitrationReader
 from ioex_chain.node.eth_engine import EvmEngine
@@ -114,10 +116,12 @@ class DposNode:
         await service.call(self._load_pool)
         service.start()
         parts.push_async_callback(self._keep_pool)
+        clocks = PeerClocks()
+        peering = await started(DposPeering(config, service, datadir, clocks)) if config.p2p else None
         arbitrators = None
         if self._keys:
             is_alone = config.network == "devnet" and not config.dpos_peers
-            arbitrators = Arbitrators(service, self._keys, datadir.signers, is_alone=is_alone)
+            arbitrators = Arbitrators(service, self._keys, datadir.signers, clocks, is_alone=is_alone)
         backend = EthNode(
             config,
             service,
@@ -128,7 +132,13 @@ class DposNode:
         port = await started(EthRpcPort(config, service, datadir, backend, self._metrics))
         if arbitrators is not None:
             await started(arbitrators)
-        self._running = DposRunning(service, port.url, None, service.spec.dpos.chain_id, len(self._keys))
+        self._running = DposRunning(
+            service,
+            port.url,
+            peering.url if peering else None,
+            service.spec.dpos.chain_id,
+            len(self._keys),
+        )
 
     async def stop(self) -> None:
         """Stop all parts and keep the pool."""

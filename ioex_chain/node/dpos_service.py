@@ -11,7 +11,6 @@ from ioex_chain.dpos.finality import Finality
 from ioex_chain.dpos.finality_ports import RecoveredSignatures
 from ioex_chain.dpos.finality_types import Outcome, Verdict
 from ioex_chain.dpos.follower import DposHeadChanged, Follower, LedgerTree
-from ioex_chain.dpos.header import SealedHeader
 from ioex_chain.dpos.mempool import Mempool
 from ioex_chain.dpos.mempool_types import Change, PoolChange, PooledTransaction, PoolTip
 from ioex_chain.dpos.records import ChainFacts, DposEntry
@@ -197,11 +196,3 @@ class DposService:
             "compare block hashes with nodes that you trust before you go on",
             what=what,
         )
-
-    def saw_headers(self, headers: Sequence[SealedHeader]) -> None:
-        """Look at headers of a peer, after the ledger; for the worker's thread."""
-        self._runner.tell(lambda: self.follower.on_headers(headers))
-
-    def saw_block(self, block: Block) -> None:
-        """Look at a block of a peer, after the ledger; for the worker's thread."""
-        self._runner.tell(lambda: self.follower.on_body(block))

@@ -105,10 +105,14 @@ def _seats(session: Session) -> int:
 
 
 def _accounts(spec: NetworkSpec) -> list[dict[str, Any]]:
-    """Give the devnet's funded accounts: address, key path and IOEX that are free from the start."""
+    """Give the devnet's funded accounts: address, key path and IOEX that are free from the start.
+
+    Those of the DPoS chain (m/44') are shown with it: here they are only deposited.
+    """
     found: dict[str, dict[str, Any]] = {}
     for allocation in spec.token.allocations:
-        if allocation.key_path and not allocation.unlock_time:
+        is_deposit = allocation.key_path is not None and allocation.key_path.startswith("m/44'")
+        if allocation.key_path and not is_deposit and not allocation.unlock_time:
             row = {"address": allocation.beneficiary, "key_path": allocation.key_path, "ioex": 0}
             found.setdefault(allocation.beneficiary, row)["ioex"] += allocation.amount // COIN
     return list(found.values())

@@ -42,6 +42,8 @@ class Finality(Generic[N]):
         self._tree = tree
         self._facts = facts
         self._signatures = signatures
+        self.heard: Callable[[bytes, Vote | SealedHeader], None] = lambda _, __: None
+        """Hears every signature that was checked, with its key: for the signer (`ears.Ears`)."""
         self._pool = VotePool()
         self._seals = SealWatch()
         self._evidence = EvidencePool()
@@ -140,6 +142,7 @@ class Finality(Generic[N]):
         members = self._members(link, entry)
         is_member = members is not None and _has(members, key)
         if not is_member and not self._is_judged(key):
+            self.heard(key, vote)
             return self._refuse_stranger(key, link, entry)
         is_new, found = self._watch(key, vote)
         try:
@@ -208,6 +211,7 @@ class Finality(Generic[N]):
             key = self._signatures.sealer(header)
         except seal.BadSignature as fault:
             return Outcome(Verdict.FAULTY, actions, fault=fault)
+        self.heard(key, header)
         if not self._is_judged(key):
             return Outcome(Verdict.IGNORED, actions)
         proof = self._seals.add(key, header)
@@ -265,6 +269,8 @@ class Finality(Generic[N]):
 
     def _watch(self, key: bytes, vote: Vote) -> tuple[bool, tuple[Evidence, ...]]:
         """Keep a member's vote; give whether it is new, and new evidence."""
+        if not self._pool.holds(vote):
+            self.heard(key, vote)
         is_new, proof = self._pool.add(key, vote)
         return is_new, () if proof is None else self._keep(key, proof)
 

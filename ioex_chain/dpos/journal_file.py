@@ -4,9 +4,11 @@ The marker lies outside the data directory and names the boot of the machine, so
 directory that is put back, or a machine image that is booted again, does not fit it.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
+import stat
 from pathlib import Path
 from typing import Protocol
 
@@ -121,7 +123,8 @@ class BootMarker:
     def __init__(self, path: Path, boot: bytes) -> None:
         self._boot = hashlib.sha256(boot).digest()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        _require_ours(path.parent)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -145,6 +148,15 @@ class BootMarker:
     def close(self) -> None:
         """Give the marker back."""
         os.close(self._descriptor)
+
+
+def _require_ours(folder: Path) -> None:
+    """Refuse a folder that another user could have put there, with a marker of his in it."""
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise PermissionError(
+            errno.EPERM, f"{folder} is not this user's alone; remove it or its write rights"
+        )
 
 
 def marker_name(genesis: bytes, keys: list[bytes]) -> str:

@@ -2,6 +2,7 @@
 
 import pickle
 import traceback
+from pathlib import Path
 
 import pytest
 from unit.dpos.signer_world import (
@@ -338,7 +339,7 @@ def test_compaction_keeps_what_matters(machine: Machine) -> None:
         again.sign_seal(TWO, machine.header(extra=b"x"))
 
 
-def test_on_a_real_disk(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_on_a_real_disk(tmp_path: Path) -> None:
     path = tmp_path / "signer" / "journal"
     marker_path = tmp_path / "run" / marker_name(GENESIS, [ONE])
     machine = Machine()
@@ -391,3 +392,9 @@ def test_a_marker_behind_the_journal_is_proof_one_ahead_is_not(machine: Machine)
     machine.file.data, machine.marker.digest = older, newest
     assert not Journal(machine.file, machine.marker, GENESIS).is_continuous
     assert not Journal(machine.file, MemoryMarker(), GENESIS).is_continuous
+
+
+def test_a_marker_in_a_folder_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    with pytest.raises(PermissionError, match="alone"):
+        BootMarker(tmp_path / "marker", b"boot")

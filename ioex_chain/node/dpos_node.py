@@ -20,6 +20,7 @@ from ioex_chain.node.arbitration import Arbitrators, load_keys
 from ioex_chain.node.config import NodeConfig
 from ioex_chain.node.datadir import DataDir, write_atomically
 from ioex_chain.node.dpos_build import DposChain
+from ioex_chain.node.dpos_metrics import DposCollector
 from ioex_chain.node.dpos_peering import DposPeering
 from ioex_chain.node.dpos_service import DposParts, DposService
 from ioex_chain.node.eth_arbitration import ArbitrationReader
@@ -122,6 +123,8 @@ class DposNode:
         if self._keys:
             is_alone = config.network == "devnet" and not config.dpos_peers
             arbitrators = Arbitrators(service, self._keys, datadir.signers, clocks, is_alone=is_alone)
+        if self._metrics is not None:
+            self._metrics.registry.register(DposCollector(service, arbitrators))
         backend = EthNode(
             config,
             service,

@@ -10,9 +10,7 @@ from pathlib import Path
 from ioex_chain.crypto.address import checksum_account
 from ioex_chain.dpos.block import Block
 from ioex_chain.dpos.clock_guard import ClockGuard, PeerClocks
-from ioex_chain.dpos.finality_ports import RecoveredSignatures
-from ioex_chain.dpos.finality_types import Outcome
-from ioex_chain.dpos.follower import DposHeadChanged
+from ioex_chain.dpos.ears import Ears
 from ioex_chain.dpos.journal import Journal
 from ioex_chain.dpos.journal_file import BootMarker, DiskFile, NoMarker, marker_name
 from ioex_chain.dpos.machine import Assembled, Candidate
@@ -28,6 +26,7 @@ from ioex_chain.ledger.types import StateView
 from ioex_chain.node import log
 from ioex_chain.node.config import ConfigError, NodeConfig
 from ioex_chain.node.dpos_service import DposService
+from ioex_chain.primitives.types import BlockHash
 from ioex_chain.wallet.files import read_key_file
 from ioex_chain.wallet.hd import MasterKey
 
@@ -192,8 +191,9 @@ class Arbitrators:
             max_evidence=spec.max_evidence,
             report=self._report,
         )
-        service.on_head.append(self._head_changed)
-        service.on_outcome.append(self._hear_votes)
+        service.finality.heard = Ears(self.signer, schedule, self._slot_of)
+        producer = self.producer
+        service.on_head.append(lambda _: producer.on_head())
         self._task = asyncio.create_task(self.producer.run())
         self._task.add_done_callback(self._ended)
 
@@ -206,24 +206,9 @@ class Arbitrators:
         name = marker_name(self._service.engine.genesis, list(self.addresses))
         return BootMarker(folder / name, boot)
 
-    def _head_changed(self, event: DposHeadChanged) -> None:
-        """Hear seals of our keys, then have the new head voted for."""
-        if self.signer is None or self.producer is None:
-            return
-        engine = self._service.engine
-        for done in event.connected:
-            header = done.entry.header
-            self.signer.saw_seal(engine.sealer(header), engine.slot_of(done.entry), header.hash)
-        self.producer.on_head()
-
-    def _hear_votes(self, outcome: Outcome) -> None:
-        if self.signer is None:
-            return
-        signatures = RecoveredSignatures(self._service.engine.genesis)
-        for vote in outcome.votes:
-            target = self._service.ledger.entry(vote.link.target.hash)
-            slot = None if target is None else self._service.engine.slot_of(target)
-            self.signer.saw_vote(signatures.voter(vote), vote.link, slot)
+    def _slot_of(self, hash_: BlockHash) -> int | None:
+        entry = self._service.ledger.entry(hash_)
+        return None if entry is None else self._service.engine.slot_of(entry)
 
     def _report(self, event: Event) -> None:
         match event:

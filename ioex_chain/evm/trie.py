@@ -30,6 +30,8 @@ from ioex_chain.evm.types import EMPTY_TRIE_ROOT
 from ioex_chain.ledger.types import Readable
 
 EMPTY = b"\x80"
+_FULL = 16 * 33 + 1
+_FULL_HEAD = list_head(_FULL)
 NIBBLES = "0123456789abcdef"
 INDEX = {digit: at for at, digit in enumerate(NIBBLES)}
 
@@ -59,13 +61,18 @@ def reference(node: bytes) -> bytes:
     return node if len(node) < 32 else b"\xa0" + keccak256(node)
 
 
-def branch_node(extension: str, references: list[bytes], value: bytes = EMPTY) -> bytes:
-    """Give the RLP of a branch, or of the extension before it."""
-    payload = b"".join(references) + value
-    branch = list_head(len(payload)) + payload
+def wrap_branch(extension: str, payload: bytes, value: bytes = EMPTY) -> bytes:
+    """Give the RLP of a branch from its joined references, or of the extension before it."""
+    size = len(payload) + len(value)
+    branch = (_FULL_HEAD if size == _FULL else list_head(size)) + payload + value
     if not extension:
         return branch
     return wrap_list(_path(extension, 0) + reference(branch))
+
+
+def branch_node(extension: str, references: list[bytes], value: bytes = EMPTY) -> bytes:
+    """Give the RLP of a branch, or of the extension before it."""
+    return wrap_branch(extension, b"".join(references), value)
 
 
 def build(pairs: Pairs, low: int, high: int, depth: int, keep: Keep | None) -> tuple[bytes, bool]:
@@ -125,12 +132,16 @@ class Branch:
         return branch_node(self.extension, self.references)
 
 
+def branch_head(extension: str, mask: int) -> bytes:
+    """Give what stands before the references in a branch row."""
+    if not extension:
+        return b"\x00" + mask.to_bytes(2, "big")
+    return bytes((len(extension),)) + extension.encode() + mask.to_bytes(2, "big")
+
+
 def encode_branch(extension: str, mask: int, references: list[bytes]) -> bytes:
     """Write a branch row."""
-    if not extension:
-        return b"\x00" + mask.to_bytes(2, "big") + b"".join(references)
-    head = bytes((len(extension),)) + extension.encode() + mask.to_bytes(2, "big")
-    return head + b"".join(references)
+    return branch_head(extension, mask) + b"".join(references)
 
 
 _REFERENCES = re.compile(rb"\xa0.{32}|\x80", re.DOTALL)

@@ -11,11 +11,13 @@ from ioex_chain.evm.trie import (
     NIBBLES,
     Branch,
     Trie,
+    branch_head,
     build,
     decode_branch,
     encode_branch,
     leaf_node,
     reference,
+    wrap_branch,
 )
 from ioex_chain.evm.types import EMPTY_TRIE_ROOT
 from ioex_chain.primitives.errors import IoexError
@@ -106,46 +108,43 @@ class _Batch:
 
     def _branch(self, path: str, row: bytes, low: int, high: int) -> Found:
         """Change the branch at `path` by the keys in [low:high], which all begin with `path`."""
-        keys = self._keys
+        keys, values, existed = self._keys, self._values, self._existed
         top = decode_branch(row)
         if top.extension:
             base = path + top.extension
             if not (keys[low].startswith(base) and keys[high - 1].startswith(base)):
                 top = self._split(path, top, low, high)
-        depth = len(path) + len(top.extension)
-        at = low
+        references, depth = top.references, len(path) + len(top.extension)
+        below, at = depth + 1, low
         while at < high:
-            digit = keys[at][depth]
-            end = at + 1
+            key = keys[at]
+            digit, end = key[depth], at + 1
             while end < high and keys[end][depth] == digit:
                 end += 1
-            self._child(path, top, INDEX[digit], at, end)
+            child = INDEX[digit]
+            value = values[at]
+            if end - at == 1 and existed[at] and value is not None and top.mask >> child & 1:  # nearly always
+                node = leaf_node(key[below:], value)
+                references[child] = node if len(node) < 32 else b"\xa0" + keccak256(node)
+            else:
+                self._child(key[:below], top, child, at, end)
             at = end
-        if top.references.count(EMPTY) < 15:
-            self._after[path] = encode_branch(top.extension, top.mask, top.references)
-            return top.node, False
+        if references.count(EMPTY) < 15:
+            payload = b"".join(references)
+            self._after[path] = branch_head(top.extension, top.mask) + payload
+            return wrap_branch(top.extension, payload), False
         return self._collapse(path, top, low, high)
 
     def _child(self, path: str, top: Branch, child: int, low: int, high: int) -> None:
-        """Change one child of a branch."""
-        old, bit = top.references[child], 1 << child
-        if old == EMPTY:
-            node, is_leaf = self._grow(self._keys[low][: self._below(path, top)], low, high, False)
-        elif top.mask & bit:
-            value = self._values[low]
-            if high - low == 1 and value is not None and self._existed[low]:  # nearly always
-                top.references[child] = reference(leaf_node(self._keys[low][self._below(path, top) :], value))
-                return
-            node, is_leaf = self._grow(self._keys[low][: self._below(path, top)], low, high)
+        """Change one child of a branch, which stands at `path`."""
+        if top.references[child] == EMPTY:
+            node, is_leaf = self._grow(path, low, high, False)
+        elif top.mask >> child & 1:
+            node, is_leaf = self._grow(path, low, high)
         else:
-            below = self._keys[low][: self._below(path, top)]
-            node, is_leaf = self._branch(below, self._known(below), low, high)
+            node, is_leaf = self._branch(path, self._known(path), low, high)
         top.references[child] = reference(node) if node else EMPTY
-        top.mask = top.mask | bit if is_leaf else top.mask & ~bit
-
-    @staticmethod
-    def _below(path: str, top: Branch) -> int:
-        return len(path) + len(top.extension) + 1
+        top.mask = top.mask | 1 << child if is_leaf else top.mask & ~(1 << child)
 
     def _known(self, path: str) -> bytes:
         row = self._row(path)

@@ -7,7 +7,8 @@ first ones by position in a member `args`, as Bitcoin Core allows. `null` stands
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -20,7 +21,10 @@ POSITIONAL_MEMBER = "args"
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """Metadata for `Annotated`: a JSON name that Python cannot have, other accepted names, a description."""
+    """Metadata for `Annotated`: a JSON name that Python cannot have, other accepted names, a description.
+
+    Of several the last one counts, so that a shared type can be described anew.
+    """
 
     description: str = ""
     name: str | None = None
@@ -145,15 +149,22 @@ def read_signature(method: str, function: Callable[..., Any]) -> Signature:
 
 
 def _parameter(method: str, p: inspect.Parameter, annotation: object) -> Parameter:
-    extra = Param()
-    if get_origin(annotation) is Annotated:
-        extra = next((m for m in get_args(annotation)[1:] if isinstance(m, Param)), extra)
+    extra = _metadata(annotation) or Param()
     required = p.default is inspect.Parameter.empty
     default = None if required else p.default
     name = extra.name or p.name
     return Parameter(
         name, p.name, _adapter(method, annotation), required, default, extra.description, extra.also
     )
+
+
+def _metadata(annotation: Any) -> Param | None:
+    """Find what is said of a parameter, also inside `X | None`."""
+    if get_origin(annotation) is Annotated:
+        return next((m for m in reversed(get_args(annotation)[1:]) if isinstance(m, Param)), None)
+    if get_origin(annotation) in (Union, UnionType):
+        return next(filter(None, map(_metadata, get_args(annotation))), None)
+    return None
 
 
 def _adapter(method: str, annotation: Any) -> TypeAdapter[Any]:

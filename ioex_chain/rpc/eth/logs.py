@@ -83,7 +83,7 @@ class LogSearch:
             if entry is None:
                 raise BlockNotFound
             return [entry]
-        if first > last:
+        if first > last and query.first.number is not None and query.last.number is not None:
             raise ParameterError("filter", "fromBlock is above toBlock")
         head = self._backend.head().height
         heights = range(first, min(last, head) + 1)

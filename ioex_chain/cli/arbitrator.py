@@ -11,7 +11,6 @@ from rich.table import Table
 from ioex_chain.cli.arbitrator_state import chain_facts, show_chain
 from ioex_chain.cli.contract_options import progress
 from ioex_chain.cli.dpos_node import (
-    SETTINGS,
     AccountIndex,
     Confirmations,
     DevAccount,
@@ -24,6 +23,7 @@ from ioex_chain.cli.dpos_node import (
     patience,
     signing_key,
 )
+from ioex_chain.cli.dpos_url import SETTINGS
 from ioex_chain.cli.node import RUN_SETTINGS, run_session
 from ioex_chain.cli.options import EXIT_USAGE, Session, command, fail, out
 from ioex_chain.cli.wallet_session import PasswordFile, WalletUsageError, read_password, read_text, sealer

@@ -12,7 +12,8 @@ import typer
 
 from ioex_chain import __version__
 from ioex_chain.cli.contract_options import read_abi_file
-from ioex_chain.cli.dpos_node import DEV_MNEMONIC, SETTINGS, credentials, dpos_url
+from ioex_chain.cli.dpos_node import DEV_MNEMONIC
+from ioex_chain.cli.dpos_url import SETTINGS, credentials, dpos_url
 from ioex_chain.cli.options import EXIT_FAILED, Session, command, err
 from ioex_chain.cli.wallet_session import WalletUsageError
 from ioex_chain.rpc.auth import CookieError

@@ -26,7 +26,6 @@ from ioex_chain.cli.contract_options import (
     target_of,
 )
 from ioex_chain.cli.dpos_node import (
-    SETTINGS,
     AccountIndex,
     Confirmations,
     DevAccount,
@@ -47,6 +46,7 @@ from ioex_chain.cli.dpos_node import (
     signing_key,
     terms,
 )
+from ioex_chain.cli.dpos_url import SETTINGS
 from ioex_chain.cli.options import EXIT_FAILED, Session, command, out
 from ioex_chain.cli.wallet_session import PasswordFile, WalletUsageError
 from ioex_chain.crypto.address import checksum_account, parse_account

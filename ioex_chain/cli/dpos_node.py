@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 
 import typer
 
+from ioex_chain.cli.dpos_url import credentials, dpos_url
 from ioex_chain.cli.options import Session
 from ioex_chain.cli.wallet_session import (
     WalletUsageError,
@@ -16,7 +16,6 @@ from ioex_chain.cli.wallet_session import (
     read_password,
     read_text,
 )
-from ioex_chain.rpc.auth import CookieFile, Credential
 from ioex_chain.rpc.client import RpcCallError, SyncRpcClient
 from ioex_chain.wallet.abi import parse_integer
 from ioex_chain.wallet.account_wallet import AccountWallet, DposKey, Patience, Terms
@@ -26,8 +25,6 @@ from ioex_chain.wallet.hd import MasterKey, parse_private_key
 
 DEV_MNEMONIC = "test test test test test test test test test test test junk"
 """Published: what it owns on a devnet has no value anywhere."""
-SETTINGS = ("dpos_rpc_port",)
-"""Settings that every command of the DPoS chain takes as flags."""
 
 Keystore = Annotated[Path | None, typer.Option(help="Sign with this Web3 v3 key file (any program's).")]
 SigningWallet = Annotated[
@@ -72,22 +69,6 @@ class DposNode:
             return self._client.call(method, *params)
         except RpcCallError as error:
             raise NodeError(error.code, error.message, error.data) from error
-
-
-def dpos_url(session: Session) -> str:
-    """Give the URL of the DPoS chain's RPC: --rpc-url, or the local node's port."""
-    port = session.config.dpos_rpc_port or session.spec().dpos.rpc_port
-    return session.rpc_url or f"http://127.0.0.1:{port}/"
-
-
-def credentials(session: Session, url: str) -> dict[str, Any]:
-    """Give what a client logs in with; the local cookie goes to this machine only."""
-    if session.config.rpc_user is not None:
-        password = session.config.rpc_password.get_secret_value()
-        return {"credential": Credential(session.config.rpc_user, password)}
-    cookie = session.datadir.dpos_cookie
-    is_local = urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
-    return {"cookie": CookieFile(cookie)} if is_local and cookie.exists() else {}
 
 
 def open_node(session: Session, timeout: float = 60.0) -> DposNode:

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from ioex_chain.cli.dpos_url import SETTINGS, dpos_client
 from ioex_chain.cli.options import EXIT_FAILED, Session, command, err, fail, to_json
 from ioex_chain.rpc.client import RpcCallError
 
 
-@command()
+@command(*SETTINGS)
 def rpc(
     session: Session,
     method: Annotated[str, typer.Argument(help="Name of the method; `help` lists them.")],
@@ -25,7 +26,8 @@ def rpc(
 ) -> None:
     """Call METHOD on the node and print its result.
 
-    Example: `ioex rpc getblockhash 0`, `ioex rpc --named getblock blockhash=00.. verbosity=1`
+    Example: `ioex rpc getblockhash 0`, `ioex rpc --named getblock blockhash=00.. verbosity=1`,
+    `ioex rpc eth_getBlockByNumber finalized false` (methods with a prefix are the DPoS chain's)
     """
     values = params or []
     if named and not all("=" in value for value in values):
@@ -50,7 +52,9 @@ def rpc(
 
 
 async def _call(session: Session, method: str, listed: list[Any], keyed: dict[str, Any]) -> Any:
-    async with session.client(timeout=600) as client:
+    """Ask the chain whose method it is: those of the DPoS chain have a prefix, as in eth_blockNumber."""
+    is_dpos = "_" in method
+    async with dpos_client(session, 600) if is_dpos else session.client(timeout=600) as client:
         return await client.call(method, *listed, **keyed)
 
 

@@ -406,6 +406,8 @@ def test_the_commands_work_on_the_same_node(world: World, tmp_path: Path) -> Non
     assert asked["result"] == "40"
     checked = dpos_cli(world.node, "contract", "verify", record, "--source", source)
     assert (checked["match"], checked["creation"]) == ("exact", "exact")
+    port = world.node.dpos["rpc"].rstrip("/").rpartition(":")[2]
+    assert world.node.json("rpc", "eth_chainId", "--dpos-rpc-port", port) == hex(CHAIN_ID)
     someone = Account.create().address
     assert dpos_cli(world.node, "faucet", someone, "3")["balance"] == str(3 * 10**18)
     state = dpos_cli(world.node, "arbitrator", "status")

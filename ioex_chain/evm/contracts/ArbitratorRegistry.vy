@@ -359,16 +359,14 @@ def setStandby(standby: bool):
 
 
 @external
-def setOperator(partner: uint256, operator: address):
+def setOperator(operator: address):
     """
-    @notice Hand a partner to another account: by its operator, or by the owner when that one is lost.
+    @notice Hand the partner to another account. Not even the owner can do this for an operator.
     """
-    self._check_known(partner)
-    old: address = self.partners[partner].operator
-    assert msg.sender == old or msg.sender == self.owner, "only operator or owner"
+    partner: uint256 = self._own(msg.sender)
     assert operator != empty(address), "no operator"
     assert self.partnerByOperator[operator] == 0, "operates a partner already"
-    self.partnerByOperator[old] = 0
+    self.partnerByOperator[msg.sender] = 0
     self.partnerByOperator[operator] = partner
     self.partners[partner].operator = operator
     log OperatorSet(partner=partner, operator=operator)

@@ -1,6 +1,7 @@
 """Genesis of the DPoS chain: its state, its header, and what the header commits to."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import rlp
@@ -27,9 +28,9 @@ from ioex_chain.spec.identity import network_id
 from ioex_chain.spec.load import NETWORKS, load_network
 
 GOLDEN = {
-    "mainnet": "df3d606f212f8ee794bb9dfb00eab58ae6f843eb522c20e96d94ec0ce236bf0a",
-    "testnet": "a2e7556934e296bea2cce829e906a8a6b7c039d5a5ade13212051b05e015c981",
-    "devnet": "7dc2ea3a1ecdad50930030e8f4ca6a021ce4be45e4234b53a4aebdc09675a378",
+    "mainnet": "d9ac7edf939beac9a2d32141f57360db027dbeab8d6a0c10a1319ac3208cb05f",
+    "testnet": "826cb3006932298b9068dd2d4e3b712f57ee0ca3864a909a0b799cf0e022e282",
+    "devnet": "0e7c259e5db2a4bc3a3b483f22a51b6f54bb2d153498050ae247f5aa27dc92fb",
 }
 
 
@@ -44,6 +45,11 @@ def test_golden(name):
     assert block.header.hash.hex() == GOLDEN[name]
     assert genesis_hash(spec, pow_hash(spec)) == block.header.hash
     assert decode_block(block.raw, lambda _: pytest.fail("no transactions")) == block
+
+
+def test_the_protocol_page_has_these_hashes():
+    page = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
+    assert all(f"`{hash_}`" in page for hash_ in GOLDEN.values())
 
 
 def test_what_the_header_says():

@@ -161,19 +161,21 @@ def test_rotation_counts_from_a_later_read_and_no_key_serves_twice(world):
 
 def test_a_partner_can_change_hands(world):
     number = world.admit(OPERATOR, "first")
-    with pytest.raises(Reverted, match="only operator or owner"):
-        world.reg(THIEF, "setOperator", number, THIEF)
+    for sender in (THIEF, world.owner, SYSTEM_ADDRESS):
+        with pytest.raises(Reverted, match="only a partner's operator"):
+            world.reg(sender, "setOperator", THIEF)
     with pytest.raises(Reverted, match="operates a partner already"):
-        world.reg(OPERATOR, "setOperator", number, world.spec.dpos.members[0].operator)
-    world.reg(OPERATOR, "setOperator", number, address(8))
+        world.reg(OPERATOR, "setOperator", world.spec.dpos.members[0].operator)
+    with pytest.raises(Reverted, match="operates a partner already"):
+        world.reg(OPERATOR, "setOperator", OPERATOR)
+    with pytest.raises(Reverted, match="no operator"):
+        world.reg(OPERATOR, "setOperator", bytes(20))
+    world.reg(OPERATOR, "setOperator", address(8))
     with pytest.raises(Reverted, match="only a partner's operator"):
         world.reg(OPERATOR, "setStandby", True)
-    world.reg(world.owner, "setOperator", number, OPERATOR)
-    world.reg(OPERATOR, "setStandby", True)
-    with pytest.raises(Reverted, match="no such partner"):
-        world.reg(world.owner, "setOperator", 99, THIEF)
-    with pytest.raises(Reverted, match="no such partner"):
-        world.reg(world.owner, "setOperator", 0, THIEF)
+    world.reg(address(8), "setStandby", True)
+    assert reader(world).partner(number).operator == address(8)
+    assert world.reg(world.owner, "admit", OPERATOR, NAME) == number + 1  # the account is free again
 
 
 # --- what ranks ------------------------------------------------------------------------------------------
@@ -237,7 +239,7 @@ def test_a_new_operator_brings_no_node_along(world):
     world.put_code(nodes, RETURN_ONE)
     world.reg(THIEF, "refreshNode", 1)
     world.put_code(nodes, RETURN_ZERO)
-    world.reg(world.owner, "setOperator", 1, OPERATOR)
+    world.reg(world.spec.dpos.members[0].operator, "setOperator", OPERATOR)
     assert not reader(world).partner(1).has_node
 
 

@@ -128,9 +128,14 @@ class DposExaminer:
         valid_at = None
         if refused is not None and refused.outcome is Outcome.NOT_YET_VALID:
             valid_at = valid_time(new[len(entries)], self._clock())
-        last = entries[-1] if entries else last
         return Report(
-            last, refused, valid_at=valid_at, count=len(headers), tail=headers[-1].hash, seen=tuple(new)
+            entries[-1] if entries else last,
+            refused,
+            valid_at=valid_at,
+            count=len(headers),
+            tail=headers[-1].hash,
+            seen=tuple(new),
+            unverified=tuple(entry for entry in entries if entry.status & Status.UNVERIFIED),
         )
 
 

@@ -28,6 +28,8 @@ class Report:
     tail: BlockHash | None = None
     seen: tuple[Any, ...] = ()
     """Headers that were new, taken or not."""
+    unverified: tuple[Entry[Any], ...] = ()
+    """Of those that were taken, the ones that could not be checked wholly."""
 
 
 def skip_known(ledger: AnyLedger, headers: Sequence[Any]) -> tuple[Entry[Any] | None, Sequence[Any]]:

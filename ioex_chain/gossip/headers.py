@@ -14,6 +14,7 @@ from typing import Any
 from ioex_chain.gossip.examine import Report, locator
 from ioex_chain.gossip.ports import Context
 from ioex_chain.gossip.preference import Preference
+from ioex_chain.gossip.unverified import Unverified
 from ioex_chain.gossip.verdicts import Outcome, Verdict, blame
 from ioex_chain.gossip.wire import Again, Run
 from ioex_chain.ledger.types import Entry
@@ -95,6 +96,9 @@ class HeaderSync:
         self._wire = context.wire
         self._examiner = context.wire.examiner(self._ledger, context.chain.clock.now)
         self._ahead_at: int | None = None
+        self._unverified = Unverified(self._ledger)
+        self.forgot: Callable[[], None] = lambda: None
+        """Called when stored headers turned out wrong and are forgotten."""
         self._states: dict[int, _State] = {}
         self._slot: int | None = None
         self._best = self._find_best()
@@ -168,16 +172,22 @@ class HeaderSync:
                 self._replace(state)
             elif state.is_idle and state.last_asked + _POLL_EVERY < now and state.quiet_until <= now:
                 state.want = True  # an announcement may have been lost
-        if self._best.status.is_invalid and self._ledger.entry(self._best.hash) is None:
-            self._ask_all()
+        self._follow_unverified()
         self.pump()
         self._probe(now)
 
-    def _ask_all(self) -> None:
-        """Ask everybody again: headers that could not be checked at first were wrong, and are forgotten."""
-        self._best = self._find_best()
+    def _follow_unverified(self) -> None:
+        """Blame who sent a header that turned out wrong; it is forgotten, so everybody is asked again."""
+        forgotten = self._unverified.forgotten()
+        if not forgotten:
+            return
+        self.forgot()
         for state in self._states.values():
             state.want = True
+        for number, text in forgotten:
+            state_of = self._states.get(number)
+            if state_of is not None:
+                state_of.peer.offend(Offence.INVALID_HEADER, text)
 
     def _replace(self, state: _State) -> None:
         number = state.peer.number
@@ -290,6 +300,7 @@ class HeaderSync:
                 self._best = report.last
             state.unconnected = 0
             self._learned(state.peer, report.last)
+        self._unverified.add(report.unverified, state.peer.number)
         if 0 < len(report.seen) <= _MAX_SEEN:
             self._wire.saw_headers(report.seen)
 

@@ -103,6 +103,7 @@ class Sync:
         self.headers = HeaderSync(
             context, self._learned, self._planner.best, limits.max_lead, self.preference
         )
+        self.headers.forgot = self._planner.forgive
         intake.too_early = self.headers.too_early
         self._peers: dict[int, Peer] = {}
         self._beside: dict[int, dict[BlockHash, None]] = {}

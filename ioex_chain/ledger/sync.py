@@ -381,6 +381,11 @@ class Planner(Generic[H]):
         _remember(peer.lacks, hash_)
         return self.release(number, hash_) or _count_off(peer.late, hash_)
 
+    def forgive(self) -> None:
+        """Ask everybody again for what was refused: it was our own headers that were wrong."""
+        for peer in self._peers.values():
+            peer.lacks.clear()
+
     def release(self, number: int, hash_: BlockHash) -> bool:
         """Take one request back without a word on the peer; False if there is none."""
         request = self._requests.get(hash_)

@@ -20,7 +20,7 @@ from ioex_chain.evm.vm_rules import Rules
 from ioex_chain.evm.vm_table import CANCUN, PRAGUE
 from ioex_chain.evm.vm_world import DELEGATION_PREFIX, MAX_NONCE, Accounts, Watcher, World
 
-__all__ = ["CANCUN", "PRAGUE", "SystemOutcome", "apply_transaction", "system_call"]
+__all__ = ["CANCUN", "PRAGUE", "SystemOutcome", "apply_transaction", "run_transaction", "system_call"]
 
 _REFUND_QUOTIENT = 5
 _EXISTING_AUTHORITY_REFUND = 12_500
@@ -62,7 +62,14 @@ def apply_transaction(
         watcher=tracer,
         check_deadline=check_deadline,
     )
-    state.set_balance(sender, state.get_balance(sender) - tx.gas * price)
+    return run_transaction(world, tx, sender, intrinsic)
+
+
+def run_transaction(world: World, tx: Transaction, sender: bytes, intrinsic: int) -> TxOutcome:
+    """Run a transaction that was checked, or a call that needs no check, in its own `world`."""
+    state = world.accounts
+    if world.gas_price:
+        state.set_balance(sender, state.get_balance(sender) - tx.gas * world.gas_price)
     frame = execute(world, tx, sender, tx.gas - intrinsic)
     gas_used = charged_gas(world, tx, frame)
     _settle(world, tx, sender, gas_used)

@@ -4,7 +4,7 @@ Importing and producing drive the same object. What a block may hold is checked 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ioex_chain.evm.errors import (
     ExecutionGasReached,
@@ -22,6 +22,7 @@ from ioex_chain.evm.trie import list_root
 from ioex_chain.evm.types import BlockEnv, Receipt, Transaction, TxOutcome, Withdrawal
 from ioex_chain.evm.vm import PRAGUE, apply_transaction, system_call
 from ioex_chain.evm.vm_rules import Rules
+from ioex_chain.evm.work import WorkMeter
 from ioex_chain.ledger.types import Readable
 
 BEACON_ROOTS = bytes.fromhex("000f3df6d732807ef1319fb7b8bb8522d0beac02")
@@ -36,7 +37,7 @@ class BlockRules:
     """What a block may use, and where base fees go. The defaults are Ethereum's: no bound of our own."""
 
     execution_gas_limit: int | None = None
-    """Gas beyond the transactions' intrinsic gas; None for no limit."""
+    """Gas beyond the transactions' intrinsic gas, slow contracts by weight (`work.py`); None for no limit."""
     system_gas_limit: int = 30_000_000
     """Gas of all system calls together, outside the block's gas limit."""
     fees_to: bytes | None = None
@@ -74,6 +75,7 @@ class BlockRun:
         """Wei of base fees not yet credited."""
         self._senders = senders or Senders()
         self._system_left = rules.system_gas_limit
+        self._meter = WorkMeter(rules.fork)
         self._plain = PlainTransfers(self.state, env, rules.fork)
         self._receipts: list[Receipt] = []
         self._outcomes: list[TxOutcome] = []
@@ -135,7 +137,11 @@ class BlockRun:
         limit = self.rules.execution_gas_limit
         if limit is not None and tx.gas - intrinsic_gas(tx) > limit:
             raise ExecutionGasReached(f"{tx.gas} gas, {limit} beyond the intrinsic gas are allowed")
-        return apply_transaction(self.state, self.env, tx, sender, rules=self.rules.fork)
+        self._meter.begin(None if limit is None else limit - self.execution_gas)
+        outcome = apply_transaction(self.state, self.env, tx, sender, rules=self._meter.rules)
+        if not self._meter.extra:
+            return outcome
+        return replace(outcome, execution_gas=outcome.execution_gas + self._meter.extra)
 
     def _check_execution(self, outcome: TxOutcome) -> None:
         limit = self.rules.execution_gas_limit

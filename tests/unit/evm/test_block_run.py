@@ -39,6 +39,7 @@ from ioex_chain.evm.types import (
     Transaction,
     Withdrawal,
 )
+from ioex_chain.evm.work import WEIGHTS
 from ioex_chain.ledger.overlay import Overlay
 from ioex_chain.ledger.store import MemoryStore
 from ioex_chain.primitives.errors import DecodeError
@@ -149,6 +150,30 @@ def test_no_transaction_may_ask_for_more_execution_than_a_block_has():
     run = run_on(world(), BlockRules(execution_gas_limit=30_000))
     with pytest.raises(ExecutionGasReached, match="allowed"):
         run.try_transaction(rounds(1, gas=100_000))
+
+
+PAIRING = 45_000
+"""Price of a pairing over nothing (EIP-1108)."""
+
+
+def pairs(count: int) -> bytes:
+    """Call the bn256 pairing over nothing `count` times, then revert."""
+    return bytes.fromhex("5f5f5f5f60085afa50") * count + bytes.fromhex("5f5ffd")
+
+
+def test_slow_contracts_count_by_their_weight_even_when_reverted():
+    store = world({FRIEND: pairs(2)})
+    weight = WEIGHTS[bytes(19) + b"\x08"]
+    run = run_on(store)
+    outcome = run.try_transaction(make(value=0, gas=200_000))
+    assert (outcome.status, outcome.gas_used < 21_000 + 2 * PAIRING + 1_000) == (0, True)
+    assert outcome.execution_gas == outcome.gas_used - 21_000 + 2 * PAIRING * (weight - 1)
+    limited = run_on(store, BlockRules(execution_gas_limit=PAIRING * weight))
+    with pytest.raises(ExecutionGasReached, match="slow contracts"):
+        limited.try_transaction(make(value=0, gas=200_000))
+    assert (limited.state.get_nonce(SENDER), limited.state.get_balance(SENDER)) == (0, 100 * WEI)
+    limited.try_transaction(make(value=5))
+    assert limited.execution_gas == 0
 
 
 def test_system_calls_share_one_budget():

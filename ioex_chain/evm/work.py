@@ -1,0 +1,82 @@
+"""Work beyond gas: precompiled contracts that are much slower here than their price says.
+
+Execution gas counts each call of one of them `WEIGHTS` times its price (docs/protocol.md section 4), so that
+one limit bounds a block's time whatever it runs. Users pay Ethereum's prices: gas is not touched.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ioex_chain.evm.errors import ExecutionGasReached
+from ioex_chain.evm.vm_rules import Rules
+
+
+def _address(number: int) -> bytes:
+    return number.to_bytes(20, "big")
+
+
+WEIGHTS = {
+    _address(0x06): 2,  # bn256 add
+    _address(0x07): 12,  # bn256 mul
+    _address(0x08): 24,  # bn256 pairing
+    _address(0x09): 40,  # blake2f
+    _address(0x0A): 64,  # point evaluation
+    _address(0x0B): 2,  # BLS12-381 G1 add
+    _address(0x0C): 16,  # BLS12-381 G1 msm
+    _address(0x0D): 8,  # BLS12-381 G2 add
+    _address(0x0E): 40,  # BLS12-381 G2 msm
+    _address(0x0F): 64,  # BLS12-381 pairing
+    _address(0x10): 4,  # BLS12-381 map to G1
+    _address(0x11): 32,  # BLS12-381 map to G2
+}
+"""How many times its price a slow contract counts, as measured by `python -m benchmarks dpos_worst`."""
+
+Precompile = Callable[[Any], object]
+
+
+class WorkMeter:
+    """Counts the execution gas that slow contracts add to one transaction after the other."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.extra = 0
+        """Execution gas beyond gas in the present transaction, reverted calls included."""
+        self._left: int | None = None
+        precompiles = {
+            address: self._metered(run, WEIGHTS[address] - 1) if address in WEIGHTS else run
+            for address, run in rules.precompiles.items()
+        }
+        self.rules = replace(rules, precompiles=precompiles)
+        """The rules under which calls are counted here."""
+
+    def begin(self, left: int | None) -> None:
+        """Begin a transaction that may add `left`; None for any amount."""
+        self.extra, self._left = 0, left
+
+    def add(self, amount: int) -> None:
+        """Count work before it is done. Raises ExecutionGasReached."""
+        self.extra += amount
+        if self._left is not None and self.extra > self._left:
+            raise ExecutionGasReached(f"its calls of slow contracts need more than {self._left}")
+
+    def _metered(self, run: Precompile, times: int) -> Precompile:
+        return lambda frame: run(_Metered(frame, lambda gas: self.add(gas * times)))
+
+
+class _Metered:
+    """A frame whose gas is counted when it is paid."""
+
+    def __init__(self, frame: Any, paid: Callable[[int], None]) -> None:
+        object.__setattr__(self, "_frame", frame)
+        object.__setattr__(self, "_paid", paid)
+
+    def consume_gas(self, amount: int, reason: str = "") -> None:
+        """Pay, and count."""
+        self._frame.consume_gas(amount, reason)
+        self._paid(amount)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._frame, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self._frame, name, value)

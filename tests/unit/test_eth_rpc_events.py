@@ -1,5 +1,6 @@
 """Logs, filters and subscriptions, through new blocks and reorganisations."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -178,3 +179,18 @@ async def test_heads_are_headers_and_syncing_is_told_when_it_changes(world: Worl
 async def test_wrong_subscriptions_are_refused(world: World, params: Any) -> None:
     answer = await world.reply("eth_subscribe", params, Socket())
     assert answer["error"]["code"] == -32602
+
+
+async def test_events_of_large_blocks_come_in_order(world: World) -> None:
+    heads, told = Socket(), Socket()
+    await world.reply("eth_subscribe", ["newHeads"], heads)
+    await world.reply("eth_subscribe", ["logs"], told)
+    for nonce, size in ((4, 320), (324, 1), (325, 1)):
+        world.connect(world.chain.add(*(call(nonce + at) for at in range(size))))
+    assert heads.sent == []
+    while len(heads.sent) < 3:
+        await asyncio.sleep(0.005)
+    assert [head["number"] for head in heads.sent] == ["0x4", "0x5", "0x6"]
+    assert [int(log["data"], 16) for log in told.sent] == list(range(4, 326))
+    world.connect(world.chain.add(call(326)))
+    assert len(heads.sent) == 4

@@ -3,8 +3,7 @@
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Annotated, Any
 
@@ -13,6 +12,8 @@ from pydantic import PlainValidator, WithJsonSchema
 from ioex_chain.primitives.types import BlockHash
 from ioex_chain.rpc.errors import LimitExceeded
 from ioex_chain.rpc.eth.bodies import Body
+from ioex_chain.rpc.eth.evm_port import Deadline, ExecutionTimeout
+from ioex_chain.rpc.eth.heavy import HeavyPool
 from ioex_chain.rpc.eth.reader import PRUNED_HISTORY, EthReader
 from ioex_chain.rpc.eth.values import (
     BlockId,
@@ -93,10 +94,10 @@ Percentiles = Annotated[
 class FeesApi:
     """Prices. All amounts are wei for a unit of gas."""
 
-    def __init__(self, backend: EthBackend, reader: EthReader, now: Callable[[], float]) -> None:
+    def __init__(self, backend: EthBackend, reader: EthReader, pool: HeavyPool) -> None:
         self._backend = backend
         self._reader = reader
-        self._now = now
+        self._pool = pool
         self._tips: OrderedDict[BlockHash, Tips] = OrderedDict()
         self._suggested: tuple[BlockHash, int] | None = None
 
@@ -150,10 +151,20 @@ class FeesApi:
 
         `baseFeePerGas` has one more value: that of the block after the newest.
         """
-        work = partial(self._history, min(count, MAX_BLOCKS), newest, percentiles)
-        return await asyncio.to_thread(work)
 
-    def _history(self, count: int, newest: BlockId, percentiles: list[float] | None) -> dict[str, Any]:
+        def work(deadline: Deadline) -> dict[str, Any]:
+            return self._history(min(count, MAX_BLOCKS), newest, percentiles, deadline)
+
+        try:
+            return await self._pool.run(work, HISTORY_SECONDS)
+        except ExecutionTimeout:
+            raise LimitExceeded(
+                "reading the tips of so many blocks takes too long; ask for fewer, or again later"
+            ) from None
+
+    def _history(
+        self, count: int, newest: BlockId, percentiles: list[float] | None, deadline: Deadline
+    ) -> dict[str, Any]:
         last = self._reader.require(newest)
         first = max(0, last.height - count + 1)
         entries = [e for height in range(first, last.height) if (e := self._backend.entry_at(height))]
@@ -168,21 +179,19 @@ class FeesApi:
             "blobGasUsedRatio": [0.0] * len(headers),
         }
         if percentiles:
-            answer["reward"] = self._rewards(entries, percentiles)
+            answer["reward"] = self._rewards(entries, percentiles, deadline)
         return answer
 
     def _base_fee_after(self, entry: DposEntry) -> int:
         after = self._backend.entry_at(entry.height + 1)
         return after.header.header.base_fee if after else self._backend.next_base_fee(entry)
 
-    def _rewards(self, entries: Sequence[DposEntry], percentiles: list[float]) -> list[list[str]]:
-        end = self._now() + HISTORY_SECONDS
+    def _rewards(
+        self, entries: Sequence[DposEntry], percentiles: list[float], deadline: Deadline
+    ) -> list[list[str]]:
         rewards = []
         for entry in entries:
-            if self._now() > end:
-                raise LimitExceeded(
-                    f"reading the tips of {len(entries)} blocks takes too long; ask for fewer, or again later"
-                )
+            deadline.check()
             rewards.append([hex(tip) for tip in percentiles_of(self._tips_of(entry), percentiles)])
         return rewards
 

@@ -1,19 +1,19 @@
 """eth_*: logs, and filters that clients poll instead of subscribing."""
 
-import asyncio
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Annotated, Any
 
 import orjson
 
 from ioex_chain.rpc.errors import Code, LimitExceeded, RpcError
 from ioex_chain.rpc.eth.bodies import LogRow
+from ioex_chain.rpc.eth.evm_port import ExecutionTimeout
+from ioex_chain.rpc.eth.heavy import HeavyPool
 from ioex_chain.rpc.eth.log_filter import LogFilter, LogQuery
-from ioex_chain.rpc.eth.logs import LogSearch
+from ioex_chain.rpc.eth.logs import SEARCH_SECONDS, LogSearch
 from ioex_chain.rpc.eth.reader import PRUNED_HISTORY
 from ioex_chain.rpc.eth.values import ChangesResult, LogsResult, Quantity, QuantityResult
 from ioex_chain.rpc.params import Param
@@ -23,6 +23,8 @@ GROUP = "eth filters"
 MAX_FILTERS = 1_000
 MAX_HELD = 10_000
 """Results that wait for one filter's next poll; one that falls further behind is dropped."""
+MAX_HELD_BY_ALL = 500_000
+"""Results that wait for all filters together; above it the fullest are dropped."""
 LIFETIME = 300.0
 """Seconds without a poll after which a filter is dropped."""
 FilterId = Annotated[Quantity, Param("what the filter's method answered")]
@@ -127,6 +129,10 @@ class Filters:
     def _drop_slow(self) -> None:
         for number in [n for n, f in self._filters.items() if len(f.held) > MAX_HELD]:
             del self._filters[number]
+        total = sum(len(f.held) for f in self._filters.values())
+        while total > MAX_HELD_BY_ALL:
+            fullest = max(self._filters, key=lambda n: len(self._filters[n].held))
+            total -= len(self._filters.pop(fullest).held)
 
 
 def _covers(query: LogQuery, height: int) -> bool:
@@ -140,9 +146,10 @@ def _covers(query: LogQuery, height: int) -> bool:
 class FiltersApi:
     """Logs and polled filters."""
 
-    def __init__(self, filters: Filters, search: LogSearch) -> None:
+    def __init__(self, filters: Filters, search: LogSearch, pool: HeavyPool) -> None:
         self._filters = filters
         self._search = search
+        self._pool = pool
 
     @method("eth_getLogs", group=GROUP, errors=(PRUNED_HISTORY, LimitExceeded))
     def get_logs(self, filter: LogFilter) -> LogsResult:  # noqa: A002
@@ -152,7 +159,13 @@ class FiltersApi:
     def _find(self, query: LogQuery) -> Any:
         if self._search.is_quick(query):
             return self._search.run(query)
-        return asyncio.to_thread(partial(self._search.run, query))
+        return self._find_beside(query)
+
+    async def _find_beside(self, query: LogQuery) -> list[orjson.Fragment]:
+        try:
+            return await self._pool.run(lambda deadline: self._search.run(query, deadline), SEARCH_SECONDS)
+        except ExecutionTimeout:
+            raise LimitExceeded("the search takes too long; ask for fewer blocks at a time") from None
 
     @method("eth_newFilter", group=GROUP, errors=(LimitExceeded,))
     def new_filter(self, filter: LogFilter) -> QuantityResult:  # noqa: A002

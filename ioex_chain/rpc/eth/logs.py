@@ -1,11 +1,10 @@
 """The search for logs over a range of blocks, within bounds."""
 
-from collections.abc import Callable
-
 import orjson
 
 from ioex_chain.primitives.types import BlockHash
 from ioex_chain.rpc.errors import LimitExceeded, ParameterError
+from ioex_chain.rpc.eth.evm_port import Deadline
 from ioex_chain.rpc.eth.log_filter import LogQuery
 from ioex_chain.rpc.eth.reader import BlockNotFound, EthReader
 from ioex_chain.rpc.eth.values import BlockId
@@ -23,10 +22,9 @@ QUICK_RANGE = 16
 class LogSearch:
     """Finds logs; from any thread."""
 
-    def __init__(self, reader: EthReader, now: Callable[[], float]) -> None:
+    def __init__(self, reader: EthReader) -> None:
         self._reader = reader
         self._backend = reader.backend
-        self._now = now
 
     def is_quick(self, query: LogQuery) -> bool:
         """Whether the search takes a few milliseconds only."""
@@ -39,21 +37,20 @@ class LogSearch:
             bodies.is_quick(entry) or "logs" in vars(bodies.cached(entry.hash) or ()) for entry in entries
         )
 
-    def run(self, query: LogQuery) -> list[orjson.Fragment]:
+    def run(self, query: LogQuery, deadline: Deadline | None = None) -> list[orjson.Fragment]:
         """Give the logs that match, oldest first.
 
-        Raises BlockNotFound, HistoryUnavailable, ParameterError, LimitExceeded.
+        Raises BlockNotFound, HistoryUnavailable, ParameterError, LimitExceeded, ExecutionTimeout.
         """
         first, last = self._ends(query)
         if last - first >= MAX_RANGE:
             raise LimitExceeded(
                 f"the range has {last - first + 1} blocks, at most {MAX_RANGE} are searched at a time"
             )
-        end = self._now() + SEARCH_SECONDS
         found: list[orjson.Fragment] = []
         for entry in self._entries(query, first, last):
-            if self._now() > end:
-                raise LimitExceeded("the search takes too long; ask for fewer blocks at a time")
+            if deadline is not None:
+                deadline.check()
             found += self._of_block(query, entry)
             if len(found) > MAX_RESULTS:
                 raise LimitExceeded(

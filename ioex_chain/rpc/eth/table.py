@@ -10,6 +10,7 @@ from ioex_chain.rpc.eth.chain import ChainApi
 from ioex_chain.rpc.eth.debug import DebugApi
 from ioex_chain.rpc.eth.fees import FeesApi
 from ioex_chain.rpc.eth.filters import Filters, FiltersApi
+from ioex_chain.rpc.eth.heavy import HeavyPool
 from ioex_chain.rpc.eth.ioex import IoexApi
 from ioex_chain.rpc.eth.logs import LogSearch
 from ioex_chain.rpc.eth.node import NodeApi
@@ -24,6 +25,9 @@ from ioex_chain.rpc.eth_errors import eth_error_table
 from ioex_chain.rpc.openrpc import Discovery, Info
 from ioex_chain.rpc.registry import MethodTable
 from ioex_chain.rpc.subscriptions import Subscriptions
+
+SEARCH_THREADS, MAX_SEARCHES = 2, 64
+"""Searches for logs and fee histories at work, and waiting: apart from calls, so that neither starves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +47,16 @@ class EthPort:
 def eth_port(backend: EthBackend, now: Callable[[], float] = time.monotonic) -> EthPort:
     """Put the port together. `now` is the monotonic clock by which filters expire and searches end."""
     reader = EthReader(backend)
+    searches = HeavyPool(SEARCH_THREADS, MAX_SEARCHES)
     filters = Filters(now)
     table = MethodTable()
     for api in (
         ChainApi(backend, reader),
         StateApi(backend, reader),
         TransactionsApi(backend, reader),
-        FeesApi(backend, reader, now),
+        FeesApi(backend, reader, searches),
         CallsApi(backend, reader),
-        FiltersApi(filters, LogSearch(reader, now)),
+        FiltersApi(filters, LogSearch(reader), searches),
         TxpoolApi(backend),
         DebugApi(backend, reader),
         NodeApi(backend),

@@ -1,6 +1,9 @@
 """eth_subscribe's topics, and the publisher that the node tells what happens."""
 
+import asyncio
+from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +21,7 @@ from ioex_chain.rpc.eth_backend import DposEntry, EthBackend, Pooled
 from ioex_chain.rpc.subscriptions import Subscriptions, Topic
 
 HEADS, LOGS, TRANSACTIONS, SYNCING = "newHeads", "logs", "newPendingTransactions", "syncing"
+QUICK_BLOCKS = 8
 MAX_PUSHED = 1_000
 """Blocks of one event that are pushed one by one; of a longer catch-up only the newest are."""
 
@@ -77,9 +81,44 @@ class Publisher:
         self._subscriptions = subscriptions
         self._filters = filters
         self._syncing = False
+        self._waiting: deque[HeadChanged[SealedHeader, Any]] = deque()
+        self._reading: asyncio.Task[None] | None = None
 
     def head_changed(self, event: HeadChanged[SealedHeader, Any]) -> None:
-        """Tell of logs that are no more, newest block first, then of new blocks and their logs."""
+        """Tell of logs that are no more, newest block first, then of new blocks and their logs.
+
+        Logs of large blocks are read by a thread first; events stay in order.
+        """
+        if self._reading is None and self._is_quick(event):
+            self._publish(event)
+            return
+        self._waiting.append(event)
+        if self._reading is None:
+            self._reading = asyncio.get_running_loop().create_task(self._read_and_publish())
+
+    def _is_quick(self, event: HeadChanged[SealedHeader, Any]) -> bool:
+        entries = (*event.disconnected, *(done.entry for done in event.connected))
+        return not self._wants_logs() or (
+            len(entries) <= QUICK_BLOCKS and all(self._reader.bodies.is_quick(entry) for entry in entries)
+        )
+
+    async def _read_and_publish(self) -> None:
+        try:
+            while self._waiting:
+                event = self._waiting.popleft()
+                await asyncio.to_thread(self._read_logs, event)
+                self._publish(event)
+        finally:
+            self._reading = None
+
+    def _read_logs(self, event: HeadChanged[SealedHeader, Any]) -> None:
+        """Have the blocks' logs at hand; what cannot be read is left out later."""
+        for entry in (*event.disconnected, *(done.entry for done in event.connected[-MAX_PUSHED:])):
+            if entry.header.header.logs_bloom != bytes(256):
+                with suppress(BodyMissing):
+                    self._reader.bodies.get(entry.hash).logs  # noqa: B018  (it is kept)
+
+    def _publish(self, event: HeadChanged[SealedHeader, Any]) -> None:
         joined = [connected.entry for connected in event.connected[-MAX_PUSHED:]]
         if self._wants_logs():
             for entry in event.disconnected[:MAX_PUSHED]:

@@ -91,6 +91,10 @@ class Follower:
         """Follow the ledger; once for each change, in order."""
         for done in event.connected:
             self._take(self.finality.on_block(done.entry, done.receipt.payload))
+        self._try_again()
+
+    def _try_again(self) -> None:
+        """Do what had to wait for bodies."""
         again, self._later = self._later, {}
         for action in again:
             self._do(action)
@@ -119,3 +123,4 @@ class Follower:
         self.on_headers((block.header,))
         if block.payload.certificate is not None:
             self.on_certificate(block.payload.certificate)
+        self._try_again()  # the head does not move for a body of a lower branch that is justified

@@ -1,7 +1,9 @@
 """Calls, estimates, traces and the solo devnet's helpers."""
 
 import asyncio
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -209,3 +211,14 @@ async def test_the_port_describes_itself(world: World) -> None:
         "newestBlock",
         "rewardPercentiles",
     ]
+
+
+def test_the_page_on_rpc_names_every_method_and_topic(world: World) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "rpc.md").read_text().partition("of the DPoS chain\n")[2]
+    words = set(re.findall(r"[a-z0-9]+[_.][A-Za-z0-9_]+", page))
+    tools = re.search(r"with the prefixes `hardhat_`\s+and `anvil_`: ([A-Za-z\s]+);", page)
+    assert tools is not None
+    words |= {f"{prefix}_{name}" for prefix in ("hardhat", "anvil") for name in tools[1].split()}
+    missing = {entry.name for entry in world.port.table} - words
+    assert missing == {"eth_subscribe", "eth_unsubscribe"} - words
+    assert all(f"`{topic.name}`" in page for topic in world.port.subscriptions.topics())

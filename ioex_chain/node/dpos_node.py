@@ -130,7 +130,7 @@ class DposNode:
             service,
             self._heavy,
             ArbitrationReader(service, arbitrators),
-            lambda node: EvmEngine(node, service, config.call_gas_cap),
+            lambda _: EvmEngine(service),
         )
         port = await started(EthRpcPort(config, service, datadir, backend, self._metrics))
         if arbitrators is not None:

@@ -1,10 +1,11 @@
-"""The same block of 1,000 transactions here and in py-evm's own block import, under Ethereum's rules.
+"""The same block here, in py-evm's own block import and in ethereum-execution, under Ethereum's rules.
 
-Both start from the block's bytes and the same state in memory, and end with the state root; py-evm checks
-each field of the header that we made.
+All start from the transactions' bytes and the same state in memory, and end with the state root; py-evm
+checks each field of the header that we made, the specification's roots are compared with it.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from time import perf_counter, process_time
 from typing import Any
 
@@ -13,6 +14,14 @@ from eth.chains.base import MiningChain
 from eth.db.atomic import AtomicDB
 from eth.vm.forks.prague import PragueVM
 from eth.vm.forks.prague.blocks import PragueBlock
+from ethereum.prague import state as specification
+from ethereum.prague.fork import process_transaction
+from ethereum.prague.fork_types import Address
+from ethereum.prague.transactions import decode_transaction as decode_transaction_of_specification
+from ethereum.prague.trie import root
+from ethereum.prague.vm import BlockEnvironment, BlockOutput
+from ethereum_types.bytes import Bytes, Bytes32
+from ethereum_types.numeric import U64, U256, Uint
 
 from benchmarks.dpos_world import CHAIN_ID, Shape, fund, transactions
 from ioex_chain.evm.block import BlockResult, BlockRules, BlockRun
@@ -110,4 +119,61 @@ def compare(shape: Shape, runs: int) -> dict[str, list[tuple[float, float]]]:
     imported = chain.import_block(rlp.decode(encoded, PragueBlock), perform_validation=True)
     theirs = [(perf_counter() - start, process_time() - used)]
     assert imported.imported_block.header.hash == header.hash
-    return {"this project": ours, "py-evm's own block import": theirs}
+    return {
+        "this project": ours,
+        "py-evm's own block import": theirs,
+        "ethereum-execution's transactions and roots": [specification_import(shape, raws, header)],
+    }
+
+
+class _SpecificationState:
+    """Takes what `fund` writes into the executable specification's state."""
+
+    def __init__(self) -> None:
+        self.state = specification.State()
+
+    def _change(self, address: bytes, **fields: Any) -> None:
+        at = Address(address)
+        account = specification.get_account(self.state, at)
+        specification.set_account(self.state, at, replace(account, **fields))
+
+    def set_balance(self, address: bytes, value: int) -> None:
+        self._change(address, balance=U256(value))
+
+    def set_nonce(self, address: bytes, value: int) -> None:
+        self._change(address, nonce=Uint(value))
+
+    def set_code(self, address: bytes, value: bytes) -> None:
+        self._change(address, code=value)
+
+    def set_storage(self, address: bytes, slot: int, value: int) -> None:
+        key = Bytes32(slot.to_bytes(32, "big"))
+        specification.set_storage(self.state, Address(address), key, U256(value))
+
+
+def specification_import(shape: Shape, raws: list[bytes], header: Any) -> tuple[float, float]:
+    """Have Ethereum's executable specification execute the transactions; its roots must be the header's."""
+    accounts = _SpecificationState()
+    fund(accounts, shape)  # type: ignore[arg-type]
+    env = BlockEnvironment(
+        chain_id=U64(CHAIN_ID),
+        state=accounts.state,
+        block_gas_limit=Uint(GAS_LIMIT),
+        block_hashes=[Bytes32(header.parent_hash)],
+        coinbase=Address(COINBASE),
+        number=Uint(1),
+        base_fee_per_gas=Uint(header.base_fee_per_gas),
+        time=U256(header.timestamp),
+        prev_randao=Bytes32(header.mix_hash),
+        excess_blob_gas=U64(0),
+        parent_beacon_block_root=Bytes32(bytes(32)),
+    )
+    output = BlockOutput()
+    start, used = perf_counter(), process_time()
+    for index, raw in enumerate(raws):
+        process_transaction(env, output, decode_transaction_of_specification(Bytes(raw)), Uint(index))
+    state_root = specification.state_root(accounts.state)
+    receipts_root = root(output.receipts_trie)
+    spent = perf_counter() - start, process_time() - used
+    assert (state_root, receipts_root) == (header.state_root, header.receipt_root)
+    return spent

@@ -127,17 +127,17 @@ class BlockRun:
         return outcome
 
     def _apply(self, tx: Transaction, sender: bytes) -> TxOutcome:
-        left = self.env.gas_limit - self.gas_used
+        left, limit = self.env.gas_limit - self.gas_used, self.rules.execution_gas_limit
+        execution_left = None if limit is None else limit - self.execution_gas
         if self.rules.short_path:
-            outcome = self._plain.run(tx, sender, left)
+            outcome = self._plain.run(tx, sender, left, execution_left)
             if outcome is not None:
                 return outcome
         if tx.gas > left:
             raise GasLimitReached(f"the transaction asks for {tx.gas}, {left} are left in the block")
-        limit = self.rules.execution_gas_limit
         if limit is not None and tx.gas - intrinsic_gas(tx) > limit:
             raise ExecutionGasReached(f"{tx.gas} gas, {limit} beyond the intrinsic gas are allowed")
-        self._meter.begin(None if limit is None else limit - self.execution_gas)
+        self._meter.begin(execution_left)
         outcome = apply_transaction(self.state, self.env, tx, sender, rules=self._meter.rules)
         if not self._meter.extra:
             return outcome

@@ -32,8 +32,13 @@ class PlainTransfers:
         self._precompiles = rules.precompiles
         self._floor = rules.data_floor
 
-    def run(self, tx: Transaction, sender: bytes, gas_left: int) -> TxOutcome | None:
-        """Apply the transaction if it is a valid plain transfer; None, with nothing changed, if not."""
+    def run(
+        self, tx: Transaction, sender: bytes, gas_left: int, execution_left: int | None
+    ) -> TxOutcome | None:
+        """Apply the transaction if it is a valid plain transfer; None, with nothing changed, if not.
+
+        What it changes is not journaled: it is only done when it may stand in the block.
+        """
         to, base_fee, gas = tx.to, self._env.base_fee, tx.gas
         if to is None or tx.type == 4 or to in self._precompiles or gas > gas_left:
             return None
@@ -50,7 +55,9 @@ class PlainTransfers:
             return None
         outcome = self._gas(tx)
         price = min(tx.max_fee, base_fee + tx.max_priority_fee)
-        if outcome is None or not self._move(tx, payer, payee, outcome.gas_used, price):
+        if outcome is None or (execution_left is not None and outcome.execution_gas > execution_left):
+            return None
+        if not self._move(tx, payer, payee, outcome.gas_used, price):
             return None
         self._state.mark(sender, payer)
         return outcome

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 
 from ioex_chain.crypto.hashes import keccak256
 from ioex_chain.crypto.recovery import Recovery, recover_address, recover_addresses
@@ -43,7 +44,7 @@ class Senders:
     """Remembers the senders of transactions seen lately (pool and imports share one), oldest forgotten first.
 
     `threads` is an executor of threads of this process, None to recover here. It may be used from several
-    threads: each step of it is one dictionary operation.
+    threads.
     """
 
     def __init__(self, threads: Executor | None = None, remembered: int = DEFAULT_REMEMBERED) -> None:
@@ -81,5 +82,6 @@ class Senders:
 
     def _remember(self, hash_: bytes, address: bytes) -> None:
         if len(self._known) >= self._limit:
-            self._known.pop(next(iter(self._known)), None)
+            with suppress(RuntimeError):  # another thread does the same just now
+                self._known.pop(next(iter(self._known)), None)
         self._known[hash_] = address

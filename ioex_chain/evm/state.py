@@ -5,6 +5,7 @@ for. Over a `Readable` (a snapshot, a past state) it is an overlay in memory; `f
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import cast
 
 from ioex_chain.crypto.hashes import keccak256
@@ -144,7 +145,8 @@ class FlatState:
         if code is None:
             raise CodeMissing(f"code {code_hash.hex()} is missing; run `ioex db check`")
         if len(_codes) >= _CODES_KEPT:
-            _codes.pop(next(iter(_codes)), None)
+            with suppress(RuntimeError):  # another thread does the same just now
+                _codes.pop(next(iter(_codes)), None)
         _codes[code_hash] = code
         return code
 

@@ -146,6 +146,14 @@ def test_execution_gas_beyond_the_limit_leaves_nothing_behind():
         run.transactions([rounds(800, nonce=2, gas=45_000)])
 
 
+def test_data_above_the_limit_is_not_half_done_on_the_short_path():
+    run = run_on(world(), BlockRules(execution_gas_limit=1_000))
+    with pytest.raises(ExecutionGasReached):
+        run.try_transaction(make(data=b"\x01" * 100, gas=25_000))
+    assert (run.state.get_nonce(SENDER), run.state.get_balance(FRIEND)) == (0, 0)
+    assert run.try_transaction(make(data=b"\x01" * 40, gas=22_600)).execution_gas == 40 * 24
+
+
 def test_no_transaction_may_ask_for_more_execution_than_a_block_has():
     run = run_on(world(), BlockRules(execution_gas_limit=30_000))
     with pytest.raises(ExecutionGasReached, match="allowed"):

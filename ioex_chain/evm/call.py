@@ -17,6 +17,7 @@ from ioex_chain.evm.call_types import (
     CallReverted,
     Changes,
 )
+from ioex_chain.evm.trace_base import Tracer
 from ioex_chain.evm.transactions import GAS_TRANSACTION, intrinsic_gas
 from ioex_chain.evm.types import AccessEntry, BlockEnv, Transaction, TxOutcome
 from ioex_chain.evm.vm_frame import Frame
@@ -130,7 +131,7 @@ class _Estimate:
         return high
 
 
-class AccessWatcher:
+class AccessWatcher(Tracer):
     """Collects the accounts and slots that operations name."""
 
     steps = True
@@ -138,15 +139,8 @@ class AccessWatcher:
     def __init__(self) -> None:
         self.accounts: dict[bytes, dict[int, None]] = {}
 
-    def enter(self, frame: object) -> None:
-        """Nothing: the operations tell everything."""
-
-    def leave(self, frame: object) -> None:
-        """Nothing."""
-
-    def step(self, frame: object, pc: int, op: int) -> None:  # noqa: ARG002
+    def step(self, frame: Frame, pc: int, op: int) -> None:  # noqa: ARG002
         """Note what the operation touches."""
-        assert isinstance(frame, Frame)  # noqa: S101
         stack = frame.stack
         if op in (_SLOAD, _SSTORE) and stack:
             self.accounts.setdefault(frame.msg.target, {})[stack[-1]] = None

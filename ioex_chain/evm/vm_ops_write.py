@@ -105,6 +105,8 @@ def selfdestruct(f: Frame) -> None:
     f.gas -= cost
     if f.msg.is_static:
         raise WriteProtection
+    if world.watcher is not None:
+        world.watcher.destroy(f, beneficiary, balance)
     _give_away(f, target, beneficiary, balance)
     raise Halt("SELFDESTRUCT")
 

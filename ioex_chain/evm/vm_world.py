@@ -85,16 +85,20 @@ class Watcher(Protocol):
 
     steps: bool
 
-    def enter(self, frame: object) -> None:
+    def enter(self, frame: Any) -> None:
         """Hear that a message call or creation begins: its `frame` is set up, nothing has run."""
         ...
 
-    def leave(self, frame: object) -> None:
+    def leave(self, frame: Any) -> None:
         """Hear that it ended: the frame has its output, its error and its gas."""
         ...
 
-    def step(self, frame: object, pc: int, op: int) -> None:
+    def step(self, frame: Any, pc: int, op: int) -> None:
         """Hear that an operation is about to run."""
+        ...
+
+    def destroy(self, frame: Any, beneficiary: bytes, balance: int) -> None:
+        """Hear that the frame's account destroys itself and leaves `balance` wei."""
         ...
 
 

@@ -163,6 +163,14 @@ class DposMachine:
         view.note(encode_record(self._with_state(record, view, None, entry)))
         return BlockReceipt()
 
+    def replay(self, block: Block, parent: DposEntry, view: StateView) -> Execution:
+        """Do what comes before the transactions of a block that was connected once; for tracing it."""
+        header = block.header.header
+        run = self.world.run(view, self._env(header, parent))
+        run.begin(header.parent_hash, header.parent_beacon_root)
+        self._punish(run, payload_rules.offences(block.payload.evidence, self.signatures))
+        return run
+
     # --- the steps that checking and building share ---
 
     def _start(self, view: StateView, parent: DposEntry, slot: int, env: BlockEnv) -> _Start:

@@ -11,6 +11,8 @@ from ioex_chain.dpos.header import EMPTY_OMMERS_HASH, Header, SealedHeader
 from ioex_chain.dpos.machine import block_hashes, withdrawals_root
 from ioex_chain.dpos.records import DposEntry
 from ioex_chain.evm import call as calls
+from ioex_chain.evm import trace
+from ioex_chain.evm.block import BlockRun
 from ioex_chain.evm.call_session import change_env
 from ioex_chain.evm.call_types import CallRefused, CallReverted, SimulatedRun
 from ioex_chain.evm.simulate import GasPool, simulate_block
@@ -191,13 +193,43 @@ class EvmEngine:
         deadline: Deadline,
     ) -> Any:
         """Trace a message; give the tracer's JSON. Raises MessageRefused."""
-        raise NotImplementedError
+        with self._state(base.entry) as view, _typed():
+            return trace.trace_call(
+                view,
+                self._env(base),
+                message,
+                options,
+                changes=overrides,
+                block=block,
+                check=deadline.check,
+            )
 
     def trace_block(
         self, entry: DposEntry, options: TraceOptions, only: int | None, deadline: Deadline
     ) -> Sequence[Any]:
         """Replay a block on its parent's state; give the tracer's JSON of each transaction, or of one."""
-        raise NotImplementedError
+        parent = entry.parent
+        if parent is None:
+            return ()
+        block = self._ledger.body(entry.hash)
+        senders = self._service.chain.senders.of(block.transactions)
+        found: list[Any] = []
+        with self._state(parent) as view, _typed():
+            run = self._service.chain.machine.replay(block, parent, Overlay(view))
+            if not isinstance(run, BlockRun):
+                raise TypeError("only blocks of the EVM can be traced")
+            for index, (tx, sender) in enumerate(zip(block.transactions, senders, strict=True)):
+                deadline.check()
+                if only is not None and index < only:
+                    run.transactions((tx,))
+                    continue
+                shown, _ = trace.trace_transaction(
+                    run.state, run.env, tx, sender, options, check=deadline.check
+                )
+                found.append(shown)
+                if index == only:
+                    break
+        return found
 
 
 @contextmanager

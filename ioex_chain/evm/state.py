@@ -1,6 +1,6 @@
 """The flat state: accounts, slots and code as an execution sees them, with a journal; tries at the end only.
 
-It answers to the names of py-evm's account database. Opening it costs nothing: rows are read when asked
+Its names are those of py-evm's account database. Opening it costs nothing: rows are read when asked
 for. Over a `Readable` (a snapshot, a past state) it is an overlay in memory; `flush` needs a `StateView`.
 """
 
@@ -99,10 +99,6 @@ class FlatState:
         """Write the nonce."""
         self._change(address).nonce = nonce
 
-    def increment_nonce(self, address: bytes) -> None:
-        """Add one to the nonce."""
-        self._change(address).nonce += 1
-
     def account_exists(self, address: bytes) -> bool:
         """Whether the account is in the state, empty or not."""
         return self.live(address).exists
@@ -110,15 +106,6 @@ class FlatState:
     def account_is_empty(self, address: bytes) -> bool:
         """Whether nonce and balance are 0 and there is no code (EIP-161)."""
         return self.live(address).is_empty
-
-    def account_has_code_or_nonce(self, address: bytes) -> bool:
-        """Whether a creation here collides (EIP-684)."""
-        live = self.live(address)
-        return live.nonce != 0 or live.code_hash != EMPTY_CODE_HASH
-
-    def touch_account(self, address: bytes) -> None:
-        """Make the account exist; an empty one is not written."""
-        self._change(address)
 
     def delete_account(self, address: bytes) -> None:
         """Remove the account with its storage."""
@@ -156,10 +143,6 @@ class FlatState:
         if code:
             self._codes[code_hash] = code
         self._change(address).code_hash = code_hash
-
-    def delete_code(self, address: bytes) -> None:
-        """Remove the code."""
-        self._change(address).code_hash = EMPTY_CODE_HASH
 
     # Storage
 
@@ -282,8 +265,6 @@ class FlatState:
         self._codes = {}
         self.lock_changes()
         return root
-
-    make_state_root = flush
 
     def _flush_code(self, live: Live, rows: dict[bytes, Swap]) -> None:
         code = self._codes.get(live.code_hash)

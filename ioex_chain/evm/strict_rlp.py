@@ -98,16 +98,6 @@ def list_start(data: bytes) -> int:
     return start
 
 
-def split_list(data: bytes) -> list[bytes]:
-    """Give the items of a list, each as its own RLP, unlooked at inside. Raises DecodeError."""
-    at, size, found = list_start(data), len(data), []
-    while at < size:
-        end = _head(data, at, size)[2]
-        found.append(data[at:end])
-        at = end
-    return found
-
-
 def decode_items(data: bytes, at: int, end: int, depth: int = 0) -> list[Item]:
     """Decode the items that stand one after the other in data[at:end]. Raises DecodeError."""
     if depth > MAX_DEPTH:

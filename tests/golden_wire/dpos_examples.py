@@ -1,4 +1,4 @@
-"""One structure of each kind of the DPoS chain; `<name>.hex` here and docs/protocol.md section 4.7 hold it.
+"""One structure of each kind of the DPoS chain; `dpos/<name>.hex` and docs/protocol.md section 4.7 hold it.
 
 Keys are keccak256("ioeX/golden/<n>") for n = 0 to 3, in this order the members of set 3; the genesis hash is
 32 bytes of 0x55.

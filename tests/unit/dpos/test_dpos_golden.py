@@ -11,7 +11,7 @@ from ioex_chain.dpos.schedule import round_seed, shuffle
 from ioex_chain.evm.transactions import decode_transaction
 
 ROOT = Path(__file__).parents[3]
-FOLDER = ROOT / "tests" / "golden_wire"
+FOLDER = ROOT / "tests" / "golden_wire" / "dpos"
 TEXT = (ROOT / "docs" / "protocol.md").read_text()
 DECODERS = {
     "DposHeader": lambda data: codec.decode_header(data).encode(),

@@ -30,6 +30,8 @@ MAX_WAITING = 64
 """Certificates kept whose target is not connected yet; the oldest goes first."""
 MAX_CERTIFIED = 1024
 """Certificates kept above the final block; those with the lowest targets go first."""
+MAX_SETS = 8
+"""Sets of which the highest certificate is kept."""
 MAX_GREETING = 512
 """Votes told to a new peer."""
 
@@ -48,7 +50,9 @@ class Finality(Generic[N]):
         self._seals = SealWatch()
         self._evidence = EvidencePool()
         self._certified: dict[BlockHash, Certificate] = {}
-        self._waiting: dict[Link, Certificate] = {}  # some unchecked: their set is not known yet
+        self._last_of_set: dict[int, Certificate] = {}
+        self._waiting: dict[Link, Certificate] = {}
+        self._unchecked: dict[Link, None] = {}  # those waiting whose set is not known yet
         self._preferred = self.justified = facts.justified_at(head) or checkpoint(floor)
         recorded = facts.finalised_at(head) or checkpoint(floor)
         self.finalised = max(recorded, checkpoint(floor), key=lambda point: point.height)
@@ -95,8 +99,13 @@ class Finality(Generic[N]):
     # --- what a new peer is told ----------------------------------------------------------------------
 
     def certificates(self) -> tuple[Certificate, ...]:
-        """Give the certificates for targets at or above the final block, lowest target first."""
-        return tuple(sorted(self._certified.values(), key=_target_height))
+        """Give the certificates for targets at or above the final block, lowest target first.
+
+        After them the highest one of each earlier set: a peer that was parted since before a set change can
+        check no other.
+        """
+        found = sorted(self._certified.values(), key=_target_height)
+        return (*found, *(known for known in self._last_of_set.values() if known not in found))
 
     def votes(self, limit: int = MAX_GREETING) -> tuple[Vote, ...]:
         """Give votes whose targets are above the final block, those with the highest targets first."""
@@ -167,12 +176,14 @@ class Finality(Generic[N]):
         own = None if entry is None else self.link_for(entry)
         members = self._members(link, entry)
         if members is None:
+            self._unchecked[link] = None
             return self._wait(certificate, entry)
         try:
             votes = certificates.check(certificate, members, self._signatures)
         except vote_errors.InvalidCertificate as fault:
-            certain = self._is_certain(link, entry)
-            return Outcome(Verdict.FAULTY, fault=fault) if certain else Outcome(Verdict.IGNORED)
+            if self._is_certain(link, entry):
+                return Outcome(Verdict.FAULTY, fault=fault)
+            return Outcome(Verdict.IGNORED)  # it may be another branch's set
         found = tuple(item for key, vote in votes.items() for item in self._watch(key, vote)[1])
         if own is not None and own != link:
             wrong = vote_errors.WrongLink("source, height or set are not those recorded at the target")
@@ -195,8 +206,8 @@ class Finality(Generic[N]):
                 actions += self._accept(certificate)
                 new = (certificate,)
         for waiting in [waiting for waiting in self._waiting if waiting.target.hash == entry.hash]:
-            del self._waiting[waiting]
-        return Outcome(Verdict.NEW, actions, votes, new, found)
+            self._forget(waiting)
+        return Outcome(Verdict.NEW, actions + self._check_waiting(), votes, new, found)
 
     def on_header(self, header: SealedHeader, entry: N | None = None) -> Outcome:
         """Take a header with its seal, whether the ledger took it or not; `entry` if it did."""
@@ -299,26 +310,44 @@ class Finality(Generic[N]):
         return certificate
 
     def _wait(self, certificate: Certificate, entry: N | None) -> Outcome:
-        self._waiting[certificate.link] = certificate
+        link = certificate.link
+        self._waiting[link] = certificate
         while len(self._waiting) > MAX_WAITING:
-            del self._waiting[next(iter(self._waiting))]
+            self._forget(next(iter(self._waiting)))
         if entry is None:
-            return Outcome(Verdict.WAITING, wanted=(certificate.link.target.hash,))
-        return Outcome(Verdict.WAITING, self._foresee(certificate.link, entry))
+            return Outcome(Verdict.WAITING, wanted=(link.target.hash,))
+        if link in self._unchecked:  # whoever made it up must not choose what is fetched
+            return Outcome(Verdict.WAITING)
+        return Outcome(Verdict.WAITING, self._foresee(link, entry), wanted=(link.target.hash,))
+
+    def _forget(self, link: Link) -> None:
+        self._waiting.pop(link, None)
+        self._unchecked.pop(link, None)
+
+    def _check_waiting(self) -> tuple[Prefer | Finalize, ...]:
+        """Look again at certificates whose set was not known: each is checked once."""
+        actions: tuple[Prefer | Finalize, ...] = ()
+        for link in list(self._unchecked):
+            entry = self._tree.entry(link.target.hash)
+            if entry is not None and self._members(link, entry) is not None:
+                del self._unchecked[link]
+                actions += self._foresee(link, entry)
+        return actions
 
     def _foresee(self, link: Link, entry: N) -> tuple[Prefer | Finalize, ...]:
         """Prefer the branch of a certificate whose target is known but not connected, if it can be right.
 
-        Its signatures must be checked: the set that its number names on the best chain is the right one
-        unless more than a third of a set lies. The source must be justified and below the target.
+        Its signatures must be those of the set that its number names on the best chain. Then members that
+        keep the rules have signed, and they only name sources that their records justify; so the source is
+        not looked for here, where the payloads that justify it may be missing too.
         """
         if self.link_for(entry) is not None or link.target != checkpoint(entry):
             return ()
         if link.target.height <= self._preferred.height or link.set_number < self._final_number:
             return ()
-        if not self._is_justified(link.source) or not self._is_below(link.source.hash, entry):
+        if not self._is_below(link.source.hash, entry) or not self._is_below(self.finalised.hash, entry):
             return ()
-        if not self._is_below(self.finalised.hash, entry) or self._checked(link, entry) is None:
+        if self._checked(link, entry) is None:
             return ()
         self._preferred = link.target
         return (Prefer(link.target.hash),)
@@ -326,19 +355,22 @@ class Finality(Generic[N]):
     def _accept(self, certificate: Certificate) -> tuple[Prefer | Finalize, ...]:
         """Count a right certificate: its target is justified, its source final if it is the parent."""
         link = certificate.link
-        self._certified[link.target.hash] = certificate
+        self._certify(certificate)
         actions = self._justify(link.target)
         if link.source.height + 1 == link.target.height:
             actions += self._finalise(link.source)
-        for waiting in [waiting for waiting in self._waiting if waiting.source == link.target]:
-            entry = self._tree.entry(waiting.target.hash)
-            if entry is not None:
-                actions += self._foresee(waiting, entry)
-        while len(self._certified) > MAX_CERTIFIED:
-            del self._certified[
-                min(self._certified, key=lambda hash_: _target_height(self._certified[hash_]))
-            ]
         return actions
+
+    def _certify(self, certificate: Certificate) -> None:
+        link, known = certificate.link, self._certified
+        known[link.target.hash] = certificate
+        while len(known) > MAX_CERTIFIED:
+            del known[min(known, key=lambda hash_: _target_height(known[hash_]))]
+        last = self._last_of_set.get(link.set_number)
+        if last is None or last.link.target.height < link.target.height:
+            self._last_of_set[link.set_number] = certificate
+            while len(self._last_of_set) > MAX_SETS:
+                del self._last_of_set[min(self._last_of_set)]
 
     def _justify(self, point: Checkpoint) -> tuple[Prefer | Finalize, ...]:
         if point.height > self.justified.height:
@@ -360,7 +392,7 @@ class Finality(Generic[N]):
         ]:
             del self._certified[hash_]
         for link in [link for link in self._waiting if link.target.height <= point.height]:
-            del self._waiting[link]
+            self._forget(link)
         return (Finalize(point.hash),)
 
     # --- blocks ---------------------------------------------------------------------------------------
@@ -388,7 +420,7 @@ class Finality(Generic[N]):
             for position, vote in certificates.take_apart(certificate):
                 found += self._watch(members.members[position].key, vote)[1]
             if certificate.link.target.height >= self.finalised.height:
-                self._certified[certificate.link.target.hash] = certificate
+                self._certify(certificate)
         return found
 
     # --- small questions ------------------------------------------------------------------------------
@@ -428,9 +460,6 @@ class Finality(Generic[N]):
     def _is_final(self, hash_: BlockHash) -> bool:
         final = self._tree.entry(self.finalised.hash)
         return final is not None and self._is_below(hash_, final)
-
-    def _is_justified(self, point: Checkpoint) -> bool:
-        return point in (self.justified, self.finalised) or point.hash in self._certified
 
     def _keep(self, key: bytes, item: Evidence) -> tuple[Evidence, ...]:
         offence: Offence = evidence.name(key, item)

@@ -101,7 +101,7 @@ def test_a_certificate_makes_an_unconnected_branch_preferred(world: World) -> No
     assert outcome.verdict is Verdict.WAITING
 
 
-def test_an_unconnected_branch_needs_a_justified_source_below_it(world: World) -> None:
+def test_an_unconnected_branch_needs_its_source_below_it(world: World) -> None:
     one = world.add(world.genesis, "one")
     other = world.know(world.make(world.genesis, "other"))
     for source in (checkpoint(one), Checkpoint(BlockHash(bytes([7] * 32)), 0)):
@@ -114,9 +114,45 @@ def test_certificates_that_come_in_the_wrong_order_both_count(world: World) -> N
     two = world.know(world.make(one, certificate=world.certificate(one, 1, 2, 3)))
     later = world.certificate(two, 1, 2, 4)
     world.connected.add(one.hash)
-    assert world.finality.on_certificate(later).actions == ()  # its source is not justified here
-    both = world.finality.on_certificate(world.certificate(one, 1, 2, 3))
-    assert both.actions == (Prefer(one.hash), Prefer(two.hash))
+    waiting = world.finality.on_certificate(later)
+    assert waiting.actions == (Prefer(two.hash),)  # so that it gets connected
+    assert world.finality.justified.height == 0
+    world.finality.on_certificate(world.certificate(one, 1, 2, 3))
+    assert world.finality.justified == checkpoint(one)
+    assert world.connect(two).actions == (Finalize(one.hash),)
+    assert world.finality.justified == checkpoint(two)
+
+
+def test_what_cannot_be_checked_does_not_choose_what_is_fetched(world: World) -> None:
+    world.sets[1] = members(5, 6, 7, 8, number=1)
+    for number in (1, 2):  # another set on the best chain, and one that it does not know
+        there = members(1, 2, 3, 4, number=number)
+        other = world.know(world.make(world.genesis, str(number), arbitrators=there))
+        outcome = world.finality.on_certificate(world.certificate(other, 1, 2, 3))
+        assert (outcome.actions, outcome.wanted) == ((), ())
+
+
+def test_the_last_certificate_of_an_earlier_set_is_told_too(world: World) -> None:
+    five = members(5, 6, 7, 8, number=1)
+    world.sets[1] = five
+    one = world.add(world.genesis)
+    last = world.certificate(one, 1, 2, 3)
+    two = world.know(world.make(one, certificate=last, arbitrators=five))
+    world.connect(two)
+    vote_all(world, two, 5, 6, 7)
+    three = world.add(two, certificate=world.finality.certificate_for(two))
+    vote_all(world, three, 5, 6, 7)
+    assert world.finality.finalised == checkpoint(two)
+    assert [known.link.target.height for known in world.finality.certificates()] == [2, 3, 1]
+
+
+def test_a_certificate_of_a_set_that_becomes_known_is_checked_then(world: World) -> None:
+    five = members(5, 6, 7, 8, number=1)
+    other = world.know(world.make(world.genesis, arbitrators=five))
+    assert world.finality.on_certificate(world.certificate(other, 5, 6, 7)).actions == ()
+    world.sets[1] = five
+    one = world.know(world.make(world.genesis, "one"))
+    assert world.connect(one).actions == (Prefer(other.hash),)
 
 
 def test_of_two_certificates_for_a_waiting_target_the_false_one_does_not_count(world: World) -> None:

@@ -79,6 +79,31 @@ def test_a_flood_of_the_same_votes_goes_to_each_peer_once() -> None:
     assert all(len(node.finality.votes()) == 2 for node in world.nodes)
 
 
+def test_what_is_told_again_is_not_sent_again() -> None:
+    world = World(1)
+    node = world.nodes[0]
+    (block,) = world.forge.grow(world.forge.genesis, 1)
+    node.give(block)
+    peer = node.peer()
+    outcome = node.follower.on_votes(world.all_votes(block)[:1])[0]
+    for _ in range(3):
+        node.gossip.told(outcome)
+        world.pass_time(2 * FLUSH)
+    assert len(peer.take(Votes)) == 1
+
+
+def test_who_tells_of_an_unknown_target_is_asked_for_its_headers() -> None:
+    world = World(1)
+    node = world.nodes[0]
+    block = world.forge.extend(world.forge.genesis)
+    peer = node.peer()
+    node.hear(peer, m.Headers((), more=False))
+    world.pass_time(1)
+    peer.take(m.GetHeaders)
+    node.hear(peer, Certificate(codec.encode_certificate(world.forge.certificate(block))))
+    assert len(peer.take(m.GetHeaders)) == 1
+
+
 def test_votes_are_gathered() -> None:
     world = joined(2)
     chain = grown(world, 20)

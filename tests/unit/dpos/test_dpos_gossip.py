@@ -8,6 +8,7 @@ from dpos_gossip_world import World, make_forge
 from dpos_pool_world import NOBODY, tx
 
 from ioex_chain.dpos.header import SealedHeader
+from ioex_chain.gossip import headers
 from ioex_chain.gossip.compact import make_compact
 from ioex_chain.gossip.dpos_wire import DposForm
 from ioex_chain.p2p import chain_messages as m
@@ -42,6 +43,24 @@ def test_headers_that_cannot_be_checked_wait_for_bodies_and_go_on() -> None:
     world.pass_time(20)
     assert new.ledger.head.height == 60
     assert new.offences == old.offences == []
+
+
+def test_headers_are_not_asked_again_before_bodies_have_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headers, "_AHEAD_STEP", 4)
+    world = World(1, make_forge(max_unverified=6))
+    node = world.nodes[0]
+    chain = world.forge.grow(world.forge.genesis, 20)
+    peer = node.peer()
+    peer.take(m.GetHeaders)
+    node.hear(peer, m.Headers(tuple(block.header.encode() for block in chain), more=False))
+    assert node.gossip.sync.headers.best.height == 9
+    world.pass_time(3)
+    assert peer.take(m.GetHeaders) == []
+    for block in chain[:6]:
+        node.hear(peer, m.BlockData(block.raw))
+    world.pass_time(2)
+    assert len(peer.take(m.GetHeaders)) >= 1
+    assert peer.offences == []
 
 
 def test_a_new_block_of_known_transactions_comes_without_them() -> None:
@@ -153,9 +172,10 @@ def test_a_body_that_is_not_the_headers_is_blamed_only_when_it_was_sent_whole() 
     other = world.forge.make(world.forge.genesis, transactions=[tx(1, 0), tx(2, 0)])
     peer = node.peer()
     node.hear(peer, m.Headers((), more=False))
+    world.pass_time(0.2)
     form = node.gossip._wire.form
     lie = make_compact(replace(other, header=good.header), 1, (1, 2), form)
-    node.hear(peer, m.SendCompact(False), lie)
+    node.hear(peer, lie)
     assert peer.offences == []
     assert peer.take(m.GetBlocks)[-1].hashes == (good.header.hash,)
     node.hear(peer, m.BlockData(good.raw))

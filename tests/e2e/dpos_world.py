@@ -13,7 +13,6 @@ import orjson
 import pytest
 from e2e.node_process import NodeProcess, environment, ioex
 
-from ioex_chain.node.eth_engine import EvmEngine
 from ioex_chain.wallet.artefacts import Artefact
 from ioex_chain.wallet.compilers import compile_source
 
@@ -23,9 +22,6 @@ CLIENTS = Path(sys.prefix) / "clients" / "node_modules"
 CHAIN_ID = 51337
 FINAL_SECONDS = 60.0
 
-both_chains = pytest.mark.skipif(
-    not hasattr(EvmEngine, "call"), reason="this node does not execute calls for its clients yet"
-)
 needs_node = pytest.mark.skipif(
     shutil.which("node") is None or not CLIENTS.is_dir(),
     reason="the JavaScript clients are not installed: scripts/clients.sh does it where node and npm are",
@@ -36,6 +32,7 @@ needs_node = pytest.mark.skipif(
 def devnet(folder: Path, *flags: str) -> Iterator[NodeProcess]:
     """Run `ioex devnet` with both chains; a block every second, several arbitrators in one process."""
     node = NodeProcess(folder, command=("devnet",))
+    node.datadir.marker.unlink()  # a first start, which makes its own genesis
     with node.running("--mine-processes", "1", *flags):
         assert node.dpos, node.stderr
         yield node

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import orjson
 import pytest
-from e2e.dpos_world import CHAIN_ID, both_chains, devnet, needs_node, run_script, token
+from e2e.dpos_world import CHAIN_ID, devnet, needs_node, run_script, token
 from e2e.node_process import NodeProcess
 
 from ioex_chain.cli.dpos_node import DEV_MNEMONIC
 
-pytestmark = [pytest.mark.e2e, both_chains, needs_node, pytest.mark.xdist_group("dpos_ethers")]
+pytestmark = [pytest.mark.e2e, needs_node, pytest.mark.xdist_group("dpos_ethers")]
 
 
 @pytest.fixture(scope="module")

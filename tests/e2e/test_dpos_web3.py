@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.dpos_world import CHAIN_ID, both_chains, devnet, eventually, token
+from e2e.dpos_world import CHAIN_ID, devnet, eventually, token
 from e2e.node_process import NodeProcess
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
@@ -20,7 +20,7 @@ from ioex_chain.cli.dpos_node import DEV_MNEMONIC
 from ioex_chain.wallet.artefacts import Artefact
 from ioex_chain.wallet.hd import MasterKey
 
-pytestmark = [pytest.mark.e2e, both_chains, pytest.mark.xdist_group("dpos_web3")]
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("dpos_web3")]
 GWEI = 10**9
 SUPPLY = 1_000_000
 ZERO = "0x" + "00" * 20

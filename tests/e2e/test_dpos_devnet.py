@@ -1,0 +1,54 @@
+"""`ioex devnet` with both chains: a full set of arbitrators, and what survives a power cut."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.dpos_world import HERE, devnet, dpos_cli, eventually
+from e2e.node_process import NodeProcess
+from web3 import Web3
+
+pytestmark = pytest.mark.e2e
+
+
+def height(w3: Web3, tag: Any) -> int:
+    return int(w3.eth.get_block(tag)["number"])
+
+
+def connected(node: NodeProcess) -> Web3:
+    return Web3(Web3.HTTPProvider(node.dpos["rpc"]))
+
+
+def test_51_arbitrators_in_one_process_reach_finality(tmp_path: Path) -> None:
+    with devnet(tmp_path, "--arbitrators", "51") as node:
+        assert node.dpos["arbitrators"] == 51
+        w3 = connected(node)
+        eventually(lambda: height(w3, "finalized") >= 3)
+        finality = dpos_cli(node, "rpc", "ioex_getFinality")
+        assert int(finality["quorum"], 16) == 35
+        state = dpos_cli(node, "arbitrator", "status")
+        assert len(state["partners"]) == 51
+        assert all(one["eligible"] for one in state["partners"])
+
+
+def test_contracts_and_finality_survive_a_power_cut(tmp_path: Path) -> None:
+    """What was final stays; the arbitrators go on behind their journals; nobody is jailed."""
+    with devnet(tmp_path) as node:
+        source = str(HERE / "contracts" / "Ledger.vy")
+        made = dpos_cli(
+            node, "contract", "deploy", source, "Coin", "5000", "--dev-account", "0", cwd=tmp_path
+        )
+        record = str(tmp_path / made["record"])
+        final = connected(node).eth.get_block("finalized")
+        node.kill()
+        node.start("--mine-processes", "1")
+        w3 = connected(node)
+        assert w3.eth.get_block(final["number"])["hash"] == final["hash"]
+        assert height(w3, "finalized") >= final["number"]
+        assert dpos_cli(node, "contract", "call", record, "totalSupply")["result"] == "5000"
+        before = height(w3, "latest")
+        eventually(lambda: height(w3, "finalized") > before)
+        assert dpos_cli(node, "contract", "verify", record, "--source", source)["creation"] == "exact"
+        state = dpos_cli(node, "arbitrator", "status")
+        assert not any(one["jailed"] for one in state["partners"])
+        assert dpos_cli(node, "rpc", "ioex_getEvidence") == []

@@ -28,6 +28,7 @@ from ioex_chain.gossip.sync import SyncState
 from ioex_chain.ledger.overlay import Overlay
 from ioex_chain.ledger.store import MemoryStore
 from ioex_chain.ledger.types import Connected, Entry, HeadChanged, Status
+from ioex_chain.node.eth_engine import EvmEngine
 from ioex_chain.primitives.clock import FixedClock
 from ioex_chain.primitives.types import BlockHash
 from ioex_chain.rpc.context import CallContext
@@ -62,7 +63,7 @@ from ioex_chain.rpc.eth_backend import (
     Standing,
     VotesView,
 )
-from ioex_chain.spec.model import DposSpec, GenesisMember
+from ioex_chain.spec.model import DposSpec, GenesisMember, SystemContracts
 
 T = TypeVar("T")
 GENESIS_TIME = 1_700_000_000
@@ -257,6 +258,7 @@ class _Spec:
 
     def __init__(self, dpos: DposSpec) -> None:
         self.dpos = dpos
+        self.contracts = SystemContracts({"RewardPool": bytes(19) + b"\x01"})
 
 
 class FakeArbitration:
@@ -618,9 +620,9 @@ CONTRACT = bytes.fromhex("32dcab0ef3fb2de2fce1d2e0799d36239671f04a")
 """ALICE's creation with nonce 0."""
 
 
-def told_world(*, solo: bool = False) -> World:
+def told_world(evm: Any = WorldEvm, *, solo: bool = False) -> World:
     """Give a world whose chain has every kind of transaction, logs, a revert and a withdrawal."""
-    world = World(WorldEvm, solo=solo)
+    world = World(evm, solo=solo)
     chain = world.chain
     chain.add(
         sign(ALICE, 0, data=init_code(code_logging(TOPIC))),
@@ -635,3 +637,45 @@ def told_world(*, solo: bool = False) -> World:
     )
     chain.add(sign(ALICE, 3, data=REVERTING), slots=2)
     return world
+
+
+class _Service:
+    """As much of the node's DPoS service as its engine for calls needs, over a `Chain`."""
+
+    def __init__(self, backend: FakeBackend) -> None:
+        self._chain = backend.chain
+        self.spec = backend.spec
+        self.ledger = self
+        self.clock = FixedClock(GENESIS_TIME)
+        self.engine = SimpleNamespace(
+            schedule=Schedule(backend.chain.spec),
+            slot_of=lambda entry: entry.header.header.timestamp - GENESIS_TIME,
+            context=lambda entry, slot: None,
+        )
+        machine = SimpleNamespace(replay=self._replay)
+        self.chain = SimpleNamespace(senders=backend.chain.senders, machine=machine)
+
+    @property
+    def head(self) -> DposEntry:
+        return self._chain.head
+
+    def snapshot(self) -> Any:
+        taken: Any = self.state_at(self.head)
+        taken.head = self.head
+        return taken
+
+    def state_at(self, entry: DposEntry) -> Any:
+        return self._chain.states[entry.hash].snapshot()
+
+    def body(self, hash_: BlockHash) -> Block:
+        return self._chain.blocks[hash_]
+
+    def _replay(self, block: Block, parent: DposEntry, view: Overlay) -> BlockRun:
+        slots = block.header.header.timestamp - parent.header.header.timestamp
+        return BlockRun(view, self._chain.env(parent, slots), BlockRules(), self._chain.senders)
+
+
+def node_engine(backend: FakeBackend) -> EvmEngine:
+    """Give the node's own engine, over the chain of a world."""
+    service: Any = _Service(backend)
+    return EvmEngine(service)

@@ -13,7 +13,9 @@ from eth_rpc_world import (
     REVERTING,
     TOPIC,
     World,
+    WorldEvm,
     init_code,
+    node_engine,
     sign,
     told_world,
 )
@@ -67,9 +69,9 @@ def hexed(value: bytes) -> str:
     return "0x" + value.hex()
 
 
-@pytest.fixture
-def world() -> Any:
-    made = told_world()
+@pytest.fixture(params=[WorldEvm, node_engine], ids=["scripted", "real"])
+def world(request: pytest.FixtureRequest) -> Any:
+    made = told_world(request.param)
     yield made
     made.close()
 
@@ -143,8 +145,8 @@ def cases(world: World) -> list[tuple[str, list[Any]]]:
         ("txpool_contentFrom", [hexed(ALICE_ADDRESS)]),
         ("eth_simulateV1", [{"blockStateCalls": [{"calls": [plain, message, {"from": hexed(ALICE_ADDRESS),
             "input": hexed(REVERTING)}]}], "returnFullTransactions": False}, "latest"]),
-        ("eth_simulateV1", [{"blockStateCalls": [{"calls": [plain], "blockOverrides": {"time": "0x5"}}],
-            "returnFullTransactions": True}]),
+        ("eth_simulateV1", [{"blockStateCalls": [{"calls": [plain],
+            "blockOverrides": {"time": "0x70000000"}}], "returnFullTransactions": True}]),
     ]  # fmt: skip
     return result
 

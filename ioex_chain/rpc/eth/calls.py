@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from ioex_chain.evm.types import TxOutcome
+from ioex_chain.evm.transactions import intrinsic_gas
+from ioex_chain.evm.types import Transaction, TxOutcome
 from ioex_chain.rpc.errors import Code, RpcError
 from ioex_chain.rpc.eth import render
 from ioex_chain.rpc.eth.call_params import (
@@ -18,6 +19,7 @@ from ioex_chain.rpc.eth.evm_port import (
     Deadline,
     EngineBusy,
     ExecutionTimeout,
+    Message,
     MessageRefused,
     Reverted,
     SimulatedBlock,
@@ -25,6 +27,7 @@ from ioex_chain.rpc.eth.evm_port import (
 )
 from ioex_chain.rpc.eth.reader import EthReader
 from ioex_chain.rpc.eth.revert import revert_message
+from ioex_chain.rpc.eth.simulation import filled_steps
 from ioex_chain.rpc.eth.values import (
     LATEST,
     BlockParam,
@@ -55,6 +58,17 @@ def failure(outcome: TxOutcome) -> RpcError:
     if outcome.error == REVERTED:
         return RpcError(Code.EXECUTION_REVERTED, revert_message(outcome.output), data(outcome.output))
     return RpcError(Code.INVALID_INPUT, outcome.error or "execution failed")
+
+
+def intrinsic_gas_of(message: Message) -> int:
+    """Give the gas that a message costs before anything of it is executed."""
+    kind = 4 if message.authorizations else 2
+    access, fees = message.access_list or (), (message.max_priority_fee or 0, message.max_fee or 0)
+    tx = Transaction(
+        b"", b"", kind, None, 0, *fees, message.gas or 0, message.to, message.value, message.data,
+        access, message.authorizations, 0, 0, 0, b"",
+    )  # fmt: skip
+    return intrinsic_gas(tx)
 
 
 class CallsApi:
@@ -93,7 +107,10 @@ class CallsApi:
         overrides: OverridesParam | None = None,
         block_overrides: BlockOverrideParam | None = None,
     ) -> QuantityResult:
-        """Give gas with which a message succeeds, within 1.5 % of the least."""
+        """Give gas with which a message succeeds, within 1.5 % of the least.
+
+        More than one block executes (spec: execution gas limit) is an error: no block could hold it.
+        """
         base, changed = self._reader.base(block), block_overrides or BlockOverride()
         try:
             gas = await self._run(
@@ -102,6 +119,9 @@ class CallsApi:
             )
         except Reverted as error:
             raise failure(error.outcome) from None
+        most = intrinsic_gas_of(message) + self._backend.spec.dpos.execution_gas_limit
+        if gas > most:
+            raise MessageRefused(f"gas required exceeds allowance ({most})")
         return hex(gas)
 
     @method("eth_createAccessList", group=GROUP, errors=ERRORS)
@@ -124,10 +144,12 @@ class CallsApi:
         """Execute blocks of calls, each on the one before; give the blocks with their calls' results."""
         base = self._reader.base(block)
 
+        block_time = self._backend.spec.dpos.block_time
+
         def work(deadline: Deadline) -> Sequence[SimulatedBlock]:
             return self._evm.simulate(
                 base,
-                payload.steps,
+                filled_steps(base.entry.header.header, payload.steps, block_time),
                 validation=payload.validation,
                 trace_transfers=payload.trace_transfers,
                 deadline=deadline,

@@ -136,6 +136,8 @@ class DposMachine:
             return self._connect_genesis(entry, view)
         header, payload = block.header.header, block.payload
         slot = self.engine.verify(block.header, parent)
+        if entry.header is not block.header:
+            self.engine.verify(entry.header, parent)  # what the tree keeps may carry another seal
         self._check_payload(payload, parent)
         self.pow_facts.check_withdrawals(block.withdrawals, view)
         start = self._start(view, parent, slot, self._env(header, parent))

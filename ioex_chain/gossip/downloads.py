@@ -63,7 +63,7 @@ class Downloads:
         self._broken: dict[int, int] = {}
         self._whole: dict[BlockHash, None] = {}
         self._wire = context.wire
-        self.planner: Planner[Any] = Planner(limits, preference.is_better)
+        self.planner: Planner[Any] = Planner(limits, preference.is_worth_having)
 
     def peer_up(self, peer: Peer) -> None:
         """Take a new peer, if it serves blocks."""

@@ -148,6 +148,8 @@ def valid_time(header: SealedHeader, now: int) -> int | None:
 class DposWire:
     """`gossip.wire.ChainWire` of the DPoS chain."""
 
+    has_ties = True
+
     def __init__(
         self,
         network_id: bytes,

@@ -71,6 +71,8 @@ POW_FORM = PowForm()
 class PowWire:
     """`gossip.wire.ChainWire` of the PoW chain."""
 
+    has_ties = False
+
     def __init__(self, spec: NetworkSpec) -> None:
         self._spec = spec.pow
         self.form = POW_FORM

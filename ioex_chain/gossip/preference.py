@@ -3,19 +3,23 @@
 from typing import Any
 
 from ioex_chain.gossip.wire import AnyLedger
-from ioex_chain.ledger.types import Entry
+from ioex_chain.ledger.types import Entry, Status
 
 Rank = tuple[bool, int]
+MAX_TIES = 4
+"""Blocks of one height, ends of branches, that are kept when none of them is better than the head."""
 
 
 class Preference:
     """Branches of the anchor come first, then the heavier ones.
 
     The anchor is the ledger's, or a higher block that finality prefers and whose bodies are still to come.
+    With `has_ties` a branch that is just as good is worth having: the ledger may prefer it.
     """
 
-    def __init__(self, ledger: AnyLedger) -> None:
+    def __init__(self, ledger: AnyLedger, has_ties: bool = False) -> None:
         self._ledger = ledger
+        self._has_ties = has_ties
         self._wanted: Entry[Any] | None = None
 
     def want(self, entry: Entry[Any]) -> None:
@@ -49,3 +53,14 @@ class Preference:
         if self.anchor is None:
             return one.weight > other.weight
         return self.rank(one) > self.rank(other)
+
+    def is_worth_having(self, one: Entry[Any], head: Entry[Any]) -> bool:
+        """Whether the blocks of a branch are worth asking for, with this head."""
+        if self.is_better(one, head):
+            return True
+        return self._has_ties and one is not head and self.rank(one) == self.rank(head) and self._is_rare(one)
+
+    def _is_rare(self, entry: Entry[Any]) -> bool:
+        """Whether few blocks of its height are here: a producer may seal any number for its slot."""
+        tips = self._ledger.tips()
+        return sum(tip.height == entry.height and bool(tip.status & Status.BODY) for tip in tips) < MAX_TIES

@@ -87,7 +87,7 @@ class Sync:
         self._ledger = context.chain.ledger
         self._now = context.now
         self._wire = context.wire
-        self.preference = Preference(self._ledger)
+        self.preference = Preference(self._ledger, context.wire.has_ties)
         self.server = ChainServer(context)
         self.downloads = Downloads(
             context,
@@ -204,9 +204,19 @@ class Sync:
         entry = self._ledger.entry(hash_)
         if entry is not None and not entry.status.is_invalid:
             self.preference.want(entry)
+            self._consider_again()
             self.downloads.pump()
         elif entry is None and peer is not None:
             self.headers.poll(peer)
+
+    def _consider_again(self) -> None:
+        """Look again at what peers told of lately: what was the worse branch may be the better one now."""
+        for number, hashes in self._beside.items():
+            for hash_ in reversed(hashes):
+                entry = self._ledger.entry(hash_)
+                if entry is not None and self.preference.rank(entry)[0]:
+                    self.downloads.learned(self._peers[number], entry)
+                    break
 
     # --- who has what ---------------------------------------------------------------------------------------
 

@@ -126,6 +126,8 @@ class ChainWire(Protocol):
     identity: bytes
     """What the fork id is over (EIP-2124)."""
     activations: tuple[int, ...]
+    has_ties: bool
+    """Whether the ledger may leave its head for a branch of the same weight."""
 
     def read_block(self, raw: bytes) -> Any:
         """Read a block. Raises DecodeError."""

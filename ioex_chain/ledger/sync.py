@@ -161,9 +161,9 @@ class Planner(Generic[H]):
             self._prune()
 
     def set_best(self, number: int, entry: Entry[H]) -> None:
-        """Note that a peer has this block and all below it; only the heaviest counts."""
+        """Note that a peer has this block and all below it; only the best counts."""
         peer = self._peers.get(number)
-        if peer is None or (peer.best is not None and peer.best.weight >= entry.weight):
+        if peer is None or (peer.best is not None and not self._is_better(entry, peer.best)):
             return
         peer.best = entry
         peer.branch = self._branch_of(entry)

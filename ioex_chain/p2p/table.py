@@ -219,7 +219,7 @@ FINALITY_ROWS = (
     Row(
         finality.Votes,
         3 + (1 + finality.MAX_VOTE_BYTES) * finality.MAX_VOTES,
-        Rate(1_000, 10_000),
+        Rate(200, 5_000),
         tokens=lambda message: len(message.items),
     ),
     Row(finality.Certificate, finality.MAX_CERTIFICATE_BYTES, Rate(10, 200)),

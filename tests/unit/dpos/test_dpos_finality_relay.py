@@ -315,6 +315,39 @@ def test_the_branch_is_fetched_for_a_certificate_alone() -> None:
     assert one.offences == other.offences == []
 
 
+def test_a_peer_that_goes_over_to_a_lower_branch_gives_it_to_others() -> None:
+    """It had the higher branch before, and told of it."""
+    world = joined(2)
+    one, other = world.nodes
+    base = world.forge.grow(world.forge.genesis, 2)
+    long = [*base, *world.forge.grow(base[-1], 8)]
+    fork = world.forge.extend(base[-1], slot=world.forge.slot(long[-1]) + 1)
+    one.give(*long)
+    world.pass_time(2)
+    assert other.ledger.head.height == 10
+    other.give(fork)
+    other.vote(*world.all_votes(fork))
+    world.pass_time(3)
+    assert one.ledger.head.hash == other.ledger.head.hash == fork.header.hash
+    assert one.offences == other.offences == []
+
+
+def test_a_branch_that_was_the_worse_one_is_asked_of_who_told_of_it() -> None:
+    world = World(1)
+    node = world.nodes[0]
+    long, short = two_branches(world)
+    node.give(*long)
+    teller, judge = node.peer(head=node.ledger.head), node.peer()
+    for peer in (teller, judge):
+        node.hear(peer, m.Headers((), more=False))
+    node.hear(teller, m.Announce((short[2].header.encode(),)))
+    assert teller.take(m.GetBlocks) == []
+    node.hear(judge, Certificate(codec.encode_certificate(world.forge.certificate(short[2]))))
+    assert [request.hashes for request in teller.take(m.GetBlocks)] == [(short[2].header.hash,)]
+    node.hear(teller, m.BlockData(short[2].raw))
+    assert node.ledger.head.hash == short[2].header.hash
+
+
 def test_a_certificate_in_a_block_of_a_side_branch_is_looked_at() -> None:
     world = World(1)
     node = world.nodes[0]

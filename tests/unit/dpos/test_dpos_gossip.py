@@ -11,6 +11,7 @@ from ioex_chain.dpos.header import SealedHeader
 from ioex_chain.gossip import headers
 from ioex_chain.gossip.compact import make_compact
 from ioex_chain.gossip.dpos_wire import DposForm
+from ioex_chain.gossip.preference import MAX_TIES
 from ioex_chain.p2p import chain_messages as m
 from ioex_chain.p2p.messages import Hello
 from ioex_chain.p2p.seam import Offence, Refused
@@ -99,6 +100,59 @@ def test_item_0_carries_payload_and_withdrawals() -> None:
     assert second.payload.certificate is not None
     assert other.ledger.body(second.header.hash).raw == second.raw
     assert world.count(m.BlockData) == 0
+
+
+def test_a_tie_is_decided_alike_everywhere() -> None:
+    world = World(3)
+    one, two, three = world.nodes
+    twins = [world.forge.make(world.forge.genesis, 1_000, extra_data=data) for data in (b"a", b"b")]
+    low, high = sorted(twins, key=lambda block: block.header.hash)
+    for node, block in ((one, low), (two, high), (three, high)):
+        node.give(block)
+    world.connect(one, two)
+    world.connect(two, three)
+    world.pass_time(2)
+    assert [node.ledger.head.hash for node in world.nodes] == [low.header.hash] * 3
+    assert [node.offences for node in world.nodes] == [[], [], []]
+
+
+def test_a_producer_that_seals_many_blocks_for_its_slot_does_not_make_us_fetch_all() -> None:
+    world = World(1)
+    node = world.nodes[0]
+    peer = node.peer()
+    node.hear(peer, m.Headers((), more=False))
+    world.pass_time(0.2)
+    twins = [world.forge.make(world.forge.genesis, extra_data=bytes((number,))) for number in range(20)]
+    by_hash = {block.header.hash: block for block in twins}
+    for block in twins:
+        node.hear(peer, m.Announce((block.header.encode(),)))
+        for request in peer.take(m.GetCompact):
+            node.hear(peer, m.NotFound(m.GetCompact.type, request.hash))
+        for request in peer.take(m.GetBlocks):
+            node.hear(peer, *(m.BlockData(by_hash[hash_].raw) for hash_ in request.hashes))
+    stored = sum(node.ledger.body_bytes(block.header.hash) is not None for block in twins)
+    assert stored == MAX_TIES
+    assert node.ledger.head.height == 1
+
+
+def test_a_block_first_seen_after_its_slot_is_late() -> None:
+    world = World()
+    one, other = world.nodes
+    block = world.forge.extend(world.forge.genesis, slot=1_000)
+    old = world.forge.extend(world.forge.genesis, slot=998)
+    world.connect(one, other)
+    world.pass_time(1)
+    one.give(block)
+    world.pass_time(1)
+    one.give(old)
+    one.gossip.sync.want(old.header.hash)
+    engine = other.ledger._engine
+    assert not engine.is_late(block.header.hash)
+    peer = other.peer()
+    other.gossip.intake.block(peer, lambda: old, lambda verdict: None)
+    world.time.settle()
+    assert engine.is_late(old.header.hash)
+    assert other.ledger.head.hash == block.header.hash, "seen in time comes before the earlier slot"
 
 
 def test_the_bounds_cut_every_transaction_out() -> None:

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 from e2e.dpos_world import HERE, devnet, dpos_cli, eventually
-from e2e.node_process import NodeProcess
+from e2e.node_process import NodeDied, NodeProcess, environment, ioex
 from web3 import Web3
+
+from ioex_chain.cli.dpos_node import DEV_MNEMONIC
+from ioex_chain.wallet.hd import MasterKey
 
 pytestmark = pytest.mark.e2e
 
@@ -52,3 +55,27 @@ def test_contracts_and_finality_survive_a_power_cut(tmp_path: Path) -> None:
         state = dpos_cli(node, "arbitrator", "status")
         assert not any(one["jailed"] for one in state["partners"])
         assert dpos_cli(node, "rpc", "ioex_getEvidence") == []
+
+
+def test_an_arbitrator_runs_from_a_keystore(tmp_path: Path) -> None:
+    """`init` makes the keystore, `run` seals and votes with it; a wrong password starts nothing."""
+    key, password = tmp_path / "key.txt", tmp_path / "password.txt"
+    key.write_text(MasterKey.from_mnemonic(DEV_MNEMONIC).dpos_key(0).hex())
+    password.write_text("correct horse\n")
+    made = ioex(
+        *("arbitrator", "init", "--network", "devnet", "--import", str(key), "--json"),
+        *("--out", str(tmp_path / "arbitrator.json"), "--password-file", str(password)),
+    ).json()
+    node = NodeProcess(tmp_path, command=("arbitrator", "run"), env=environment(IOEX_ARBITRATORS="1"))
+    node.datadir.marker.unlink()
+    wrong = tmp_path / "wrong.txt"
+    wrong.write_text("battery staple")
+    flags = ("--network", "devnet", "--arbitrator-keys", made["keystore"], "--arbitrator-password-file")
+    with pytest.raises(NodeDied, match="wrong password"):
+        node.start(*flags, str(wrong))
+    with node.running(*flags, str(password)):
+        w3 = connected(node)
+        eventually(lambda: height(w3, "finalized") >= 2)
+        (seat,) = dpos_cli(node, "arbitrator", "status")["partners"]
+        assert seat["key"] == made["key"]
+        assert seat["produced"] >= 1

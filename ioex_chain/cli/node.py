@@ -89,8 +89,10 @@ def devnet(session: Session) -> None:
         changes["mine"] = True
     if session.config.mine_to is None:
         changes["mine_to"] = _accounts(load_network("devnet"))[0]["address"]
+    if session.config.solo:
+        changes |= {"arbitrators": 1, "p2p": False}
     if not session.config.arbitrator_keys and not session.config.arbitrator_accounts:
-        changes["arbitrator_accounts"] = tuple(map(str, range(_seats(session))))
+        changes["arbitrator_accounts"] = tuple(map(str, range(1 if session.config.solo else _seats(session))))
     config = session.config.model_copy(update=changes)
     session = replace(session, effective=replace(session.effective, config=config))
     _run(session, lambda running: _show_devnet(session, running))

@@ -35,6 +35,8 @@ class Identity:
     """Whether the address and transaction indexes are kept; only a reindex changes it."""
     block_time: int | None = None
     arbitrators: int | None = None
+    solo: bool = False
+    """Whether the state of the DPoS chain may have been edited by hand."""
 
     def options(self) -> Options:
         """Give a devnet's options as `spec.load` takes them."""
@@ -134,6 +136,11 @@ class DataDir:
         return PeerFiles(self.dpos / "peers.dat", self.dpos / "bans.dat", self.dpos / "anchors.dat")
 
     @property
+    def solo_notes(self) -> Path:
+        """Edits and clock of a solo devnet."""
+        return self.dpos / "solo.json"
+
+    @property
     def signers(self) -> Path:
         """The journals of this node's arbitrator keys: what each has signed."""
         return self.dpos / "signers"
@@ -168,6 +175,8 @@ class DataDir:
         """Write the marker. Raises OSError."""
         content = {"format": FORMAT, "network": identity.network, "indexes": identity.indexes}
         content.update({name: value for name, value in identity.options().items() if value is not None})
+        if identity.solo:
+            content["solo"] = True
         content["checksum"] = checksum(content)
         write_atomically(self.marker, (json.dumps(content, indent=2) + "\n").encode())
 
@@ -204,7 +213,8 @@ class DataDir:
         if found is None:
             raise ValueError
         names = ("network", "genesis_time", "spacing", "indexes", "block_time", "arbitrators")
-        identity = Identity(*(content.get(name) for name in names))
+        fields = {name: content.get(name) for name in names}
+        identity = Identity(**fields, solo=content.get("solo", False))
         if not _is_sound(identity):
             raise ValueError
         return identity
@@ -262,6 +272,7 @@ def _is_sound(identity: Identity) -> bool:
     return (
         isinstance(identity.network, str)
         and type(identity.indexes) is bool
+        and type(identity.solo) is bool
         and all(
             option is None or (type(option) is int and option > 0) for option in identity.options().values()
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ioex_chain.dpos.block import Block
 from ioex_chain.dpos.codec import block_codec
 from ioex_chain.dpos.consensus import DposEngine
-from ioex_chain.dpos.execution import EvmWorld
+from ioex_chain.dpos.execution import EvmWorld, World
 from ioex_chain.dpos.finality_ports import RecoveredSignatures
 from ioex_chain.dpos.genesis import genesis_block
 from ioex_chain.dpos.header import SealedHeader
@@ -24,6 +24,7 @@ from ioex_chain.ledger.types import KeyValueStore
 from ioex_chain.node.build import naming
 from ioex_chain.node.config import NodeConfig
 from ioex_chain.node.datadir import DataDir
+from ioex_chain.node.solo_chain import Notes, SoloClock, SoloSenders, SoloWorld
 from ioex_chain.pow.genesis import genesis_block as pow_genesis_block
 from ioex_chain.pow.genesis import identity_of
 from ioex_chain.primitives.clock import Clock
@@ -48,6 +49,9 @@ class DposChain:
     machine: DposMachine
     senders: Senders
     known: KnownTransactions
+    clock: Clock
+    notes: Notes | None
+    """What a solo chain keeps beside itself; None for any other."""
     is_new: bool
     """Whether this very start made the chain's genesis."""
 
@@ -66,11 +70,11 @@ def open_dpos_ledger(
     store: KeyValueStore,
     clock: Clock,
     *,
-    senders: Senders | None = None,
+    world: World | None = None,
     known: KnownTransactions | None = None,
     archive: bool = False,
 ) -> DposRules:
-    """Put the DPoS chain's rules on a store. Raises StoreError."""
+    """Put the DPoS chain's rules on a store; `world` is the EVM's state by default. Raises StoreError."""
     pow_genesis = pow_genesis_block(spec).hash
     block = genesis_block(spec, pow_genesis)
     genesis = block.header.hash
@@ -78,7 +82,7 @@ def open_dpos_ledger(
     machine = DposMachine(
         spec,
         engine,
-        EvmWorld(spec, senders),
+        world or EvmWorld(spec),
         GenesisPowFacts(pow_genesis),
         RecoveredSignatures(genesis),
     )
@@ -113,8 +117,16 @@ def open_dpos(config: NodeConfig, datadir: DataDir, spec: NetworkSpec, clock: Cl
         )
         kept = GroupStore(store)
         senders, known = Senders(threads), KnownTransactions()
-        rules = open_dpos_ledger(spec, kept, clock, senders=senders, known=known, archive=config.archive)
-        yield DposChain(spec, store, rules.ledger, rules.engine, rules.machine, senders, known, is_new)
+        world: World = EvmWorld(spec, senders)
+        notes = None
+        if config.solo:
+            notes = Notes.load(datadir.solo_notes)
+            senders, clock = SoloSenders(threads), SoloClock(clock, notes)
+            world = SoloWorld(spec, senders, notes)
+        rules = open_dpos_ledger(spec, kept, clock, world=world, known=known, archive=config.archive)
+        yield DposChain(
+            spec, store, rules.ledger, rules.engine, rules.machine, senders, known, clock, notes, is_new
+        )
     except StoreError as error:
         raise naming(error, datadir.dpos_database) from error
     finally:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from ioex_chain.dpos.clock_guard import PeerClocks
+from ioex_chain.dpos.follower import Follower
 from ioex_chain.dpos.mempool import Mempool
 from ioex_chain.dpos.mempool_journal import (
     JournalUnreadable,
@@ -17,7 +18,7 @@ from ioex_chain.dpos.mempool_types import PoolPolicy
 from ioex_chain.ledger.errors import StoreError
 from ioex_chain.node import log
 from ioex_chain.node.arbitration import Arbitrators, load_keys
-from ioex_chain.node.config import NodeConfig
+from ioex_chain.node.config import ConfigError, NodeConfig
 from ioex_chain.node.datadir import DataDir, write_atomically
 from ioex_chain.node.dpos_build import DposChain
 from ioex_chain.node.dpos_metrics import DposCollector
@@ -30,6 +31,8 @@ from ioex_chain.node.eth_port import EthRpcPort
 from ioex_chain.node.lifetime import Lifetime
 from ioex_chain.node.metrics import NodeMetrics
 from ioex_chain.node.no_peers import NoPeers
+from ioex_chain.node.solo import Solo, SoloFollower
+from ioex_chain.node.solo_chain import Notes, SoloClock
 from ioex_chain.node.worker import Worker
 from ioex_chain.primitives.clock import Clock
 from ioex_chain.rpc.eth.heavy import HeavyPool
@@ -84,10 +87,14 @@ class DposNode:
         self._datadir = datadir
         self._chain = chain
         self._metrics = metrics
+        self._clock = clock
         self._keys = load_keys(config)
         policy = PoolPolicy(max_usage=config.txpool_mb * _MIB)
-        pool = Mempool(chain.spec.dpos, clock, chain.senders, policy=policy, known=chain.known)
-        self.service = DposService(DposParts(chain, pool, clock, worker, lifetime, NoPeers(chain.ledger)))
+        pool = Mempool(chain.spec.dpos, chain.clock, chain.senders, policy=policy, known=chain.known)
+        follower = Follower if chain.notes is None else SoloFollower
+        self.service = DposService(
+            DposParts(chain, pool, chain.clock, worker, lifetime, NoPeers(chain.ledger), follower)
+        )
         self._heavy = HeavyPool(config.call_threads)
         self._parts = AsyncExitStack()
         self._running: DposRunning | None = None
@@ -117,10 +124,15 @@ class DposNode:
         await service.call(self._load_pool)
         service.start()
         parts.push_async_callback(self._keep_pool)
+        solo = None if self._chain.notes is None else self._solo(self._chain.notes)
         clocks = PeerClocks()
-        peering = await started(DposPeering(config, service, datadir, clocks)) if config.p2p else None
+        peering = (
+            await started(DposPeering(config, service, datadir, clocks))
+            if config.p2p and solo is None
+            else None
+        )
         arbitrators = None
-        if self._keys:
+        if self._keys and solo is None:
             is_alone = config.network == "devnet" and not config.dpos_peers
             arbitrators = Arbitrators(service, self._keys, datadir.signers, clocks, is_alone=is_alone)
         if self._metrics is not None:
@@ -131,10 +143,12 @@ class DposNode:
             self._heavy,
             ArbitrationReader(service, arbitrators),
             lambda _: EvmEngine(service),
+            solo,
         )
         port = await started(EthRpcPort(config, service, datadir, backend, self._metrics))
-        if arbitrators is not None:
-            await started(arbitrators)
+        for sealing in (arbitrators, solo):
+            if sealing is not None:
+                await started(sealing)
         self._running = DposRunning(
             service,
             port.url,
@@ -142,6 +156,11 @@ class DposNode:
             service.spec.dpos.chain_id,
             len(self._keys),
         )
+
+    def _solo(self, notes: Notes) -> Solo:
+        if len(self._keys) != 1:
+            raise ConfigError("--solo is for one arbitrator: leave --arbitrators out")
+        return Solo(self.service, self._keys[0], SoloClock(self._clock, notes), notes)
 
     async def stop(self) -> None:
         """Stop all parts and keep the pool."""

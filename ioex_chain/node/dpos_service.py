@@ -59,6 +59,7 @@ class DposParts:
     worker: Worker
     lifetime: Lifetime
     peers: PeerPort
+    follower: type[Follower] = Follower
 
 
 class DposService:
@@ -77,14 +78,8 @@ class DposService:
         self._lifetime = parts.lifetime
         self._runner = ChainRunner(parts.worker, parts.lifetime)
         self.facts = ChainFacts(chain.engine.records, lambda: self.ledger.head)
-        self.finality: Finality[DposEntry] = Finality(
-            LedgerTree(chain.ledger),
-            self.facts,
-            RecoveredSignatures(chain.engine.genesis),
-            chain.ledger.head,
-            chain.ledger.floor,
-        )
-        self.follower = Follower(
+        self.finality = self._new_finality()
+        self.follower = parts.follower(
             chain.ledger, self.finality, self.run, tell=self._publish_outcome, conflict=self._conflict
         )
         self.on_head: list[Callable[[DposHeadChanged], None]] = []
@@ -93,6 +88,15 @@ class DposService:
         """Hear how many seconds the worker took until a block, or a run of them, was in the database."""
         self.on_outcome: list[Callable[[Outcome], None]] = []
         """Hear what became of votes, certificates, evidence and blocks in finality."""
+
+    def _new_finality(self) -> Finality[DposEntry]:
+        ledger = self.ledger
+        signatures = RecoveredSignatures(self.engine.genesis)
+        return Finality(LedgerTree(ledger), self.facts, signatures, ledger.head, ledger.floor)
+
+    def restart_finality(self) -> None:
+        """Forget what finality knew: the chain was rolled back by hand."""
+        self.finality = self.follower.finality = self._new_finality()
 
     @property
     def failure(self) -> IoexError | None:

@@ -2,7 +2,7 @@
 
 from ioex_chain.ledger.errors import WrongFormat, WrongNetwork
 from ioex_chain.node.clock import SystemClock
-from ioex_chain.node.config import NodeConfig
+from ioex_chain.node.config import ConfigError, NodeConfig
 from ioex_chain.node.datadir import DataDir, Identity
 from ioex_chain.primitives.clock import Clock
 from ioex_chain.spec.load import load_network
@@ -14,6 +14,8 @@ def prepare_datadir(config: NodeConfig, clock: Clock | None = None) -> tuple[Dat
 
     A devnet begins at the time of its first start. Raises StoreError, SpecError.
     """
+    if config.solo and config.network != "devnet":
+        raise ConfigError("--solo edits the state by hand: on devnet only")
     datadir = DataDir(config.datadir, config.network)
     if not datadir.exists():
         identity = Identity(
@@ -23,11 +25,17 @@ def prepare_datadir(config: NodeConfig, clock: Clock | None = None) -> tuple[Dat
             config.indexes is not False,
             config.block_time,
             config.arbitrators,
+            config.solo,
         )
         load_network(config.network, **identity.options())  # refuses before anything is written
         datadir.create(identity)
     identity = datadir.identity()
     _check_indexes(config, datadir, identity)
+    if identity.solo != config.solo:
+        state = "with" if identity.solo else "without"
+        raise WrongNetwork(
+            f"{datadir.path} was set up {state} --solo, and stays so; choose another --datadir"
+        )
     spec = load_network(config.network, **identity.options())
     _check_fixed(config.spacing, spec.pow.spacing, "a spacing", datadir)
     _check_fixed(config.block_time, spec.dpos.block_time, "a block time", datadir)

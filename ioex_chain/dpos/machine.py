@@ -12,7 +12,7 @@ from ioex_chain.dpos.block import Block, Payload
 from ioex_chain.dpos.consensus import DposEngine, RoundContext, next_base_fee
 from ioex_chain.dpos.evidence import Offence
 from ioex_chain.dpos.execution import Execution, World
-from ioex_chain.dpos.finality_ports import RecoveredSignatures, Signatures
+from ioex_chain.dpos.finality_ports import Signatures
 from ioex_chain.dpos.header import EMPTY_OMMERS_HASH, Header, SealedHeader
 from ioex_chain.dpos.pow_facts import GenesisPowFacts, requests_hash
 from ioex_chain.dpos.records import DposEntry, Record, Roster, SetRef, encode_record
@@ -102,12 +102,12 @@ class DposMachine:
         pow_facts: GenesisPowFacts,
         signatures: Signatures | None = None,
     ) -> None:
-        """`signatures` may remember the votes that finality has verified, so that none is checked twice."""
+        """`signatures` may remember the votes that finality has verified; the engine's are the default."""
         self.spec = spec
         self.engine = engine
         self.world = world
         self.pow_facts = pow_facts
-        self.signatures = signatures or RecoveredSignatures(engine.genesis)
+        self.signatures = signatures or engine.signatures
         self._contracts = spec.contracts.addresses
 
     # --- the ledger's seam ---

@@ -199,7 +199,7 @@ def enter_term(
         return record
     waiting = [replace(one, gate=block.height) if one.gate is None else one for one in record.waiting]
     newest = record.newest
-    if len(ranking) >= min_members:
+    if len(ranking) >= max(1, min_members):
         known = {member.key for member in members_of(newest)}
         if {member.key for member in ranking} != known:
             newest = SetRef(newest.number + 1, block.hash)

@@ -107,10 +107,11 @@ class Ledger(LedgerCore[H, B, R]):
     def _take_block(self, block: B) -> HeadChanged[H, R] | None:
         header, now = self._header(block), self._clock.now()
         entry = self._take_header(header, now)
-        if entry.status & Status.BODY:
-            return None
-        if header is not entry.header:
+        has_body = entry.status & Status.BODY
+        if header is not entry.header and (not has_body or entry.status & Status.UNVERIFIED):
             self._check_other_proof(header, entry, now)
+        if has_body:
+            return None
         try:
             self._machine.check_block(block)
         except InvalidBlock:

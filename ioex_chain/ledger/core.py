@@ -236,7 +236,10 @@ class LedgerCore(Generic[H, B, R]):
             except BlockFailed as failed:
                 self._pending.update(failed.notes)
                 if isinstance(failed.reason, WrongSeal):
+                    anchor = self._choice.anchor
                     self._forget(failed.entry)
+                    if self._choice.anchor is not anchor:
+                        self._choice.refresh(base)
                 else:
                     self._condemn(failed.entry)
                 verdict = failed.reason if failed.entry is blame else verdict
@@ -288,6 +291,9 @@ class LedgerCore(Generic[H, B, R]):
             rows[schema.entry_key(lost.height, lost.hash)] = None
             rows[schema.height_key(lost.hash)] = None
             rows[schema.body_key(lost.hash)] = None
+        if self._choice.anchor in gone:  # preferred before its seal could be checked: until it comes again
+            self._choice.anchor = self._index.parent(entry)
+            rows[schema.META_ANCHOR] = self._choice.anchor.hash
         self._write(rows)
 
     def _verify_waiting(self, parents: list[Entry[H]]) -> None:

@@ -265,6 +265,25 @@ def test_a_body_under_a_wrong_seal_is_forgotten_when_its_turn_comes() -> None:
     assert ledger.body(blocks[2].header.hash).header.seal == blocks[2].header.seal
 
 
+def test_an_anchor_under_a_wrong_seal_falls_back_until_it_comes_again() -> None:
+    store = MemoryStore()
+    forge = Forge(make_spec(3, seats=3))
+    head, side = forge.grow(forge.genesis, 6), [forge.extend(forge.genesis, extra_data=b"side")]
+    side += forge.grow(side[0], 2)
+    ledger = forge.open(store, FixedClock(forge.end_of(60)))
+    feed(ledger, [*head, *side[:2], badly_sealed(forge, side[2])])  # lighter: nobody has looked at its round
+    with pytest.raises(NotYetValid):
+        ledger.accept_block(side[2])
+    ledger.prefer(side[2].header.hash)
+    assert ledger.anchor.hash == side[1].header.hash
+    assert ledger.head.hash == side[1].header.hash
+    again = forge.open(store, FixedClock(forge.end_of(60)))
+    assert again.anchor.hash == side[1].header.hash
+    again.accept_block(side[2])
+    again.prefer(side[2].header.hash)
+    assert again.head.hash == again.anchor.hash == side[2].header.hash
+
+
 def test_waiting_headers_are_known_after_a_restart() -> None:
     store = MemoryStore()
     forge = Forge(make_spec(3, seats=3))

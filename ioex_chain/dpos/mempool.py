@@ -27,12 +27,23 @@ from ioex_chain.dpos.mempool_types import (
     PoolTip,
     Signers,
 )
-from ioex_chain.evm.errors import InsufficientFunds, InvalidSignature, InvalidTransaction
+from ioex_chain.evm.errors import (
+    ExecutionGasReached,
+    FeeCapTooLow,
+    GasLimitReached,
+    InsufficientFunds,
+    InvalidSignature,
+    InvalidTransaction,
+    NonceTooHigh,
+)
 from ioex_chain.evm.senders import authority
 from ioex_chain.evm.types import EMPTY_CODE_HASH, Account, Transaction
 from ioex_chain.ledger.types import Entry, HeadChanged
 from ioex_chain.primitives.clock import Clock
 from ioex_chain.spec.model import DposSpec
+
+
+_PASSING = (NonceTooHigh, FeeCapTooLow, GasLimitReached, ExecutionGasReached)
 
 
 class Chain(Protocol):
@@ -316,10 +327,13 @@ class Mempool:
 
     # --- going out ------------------------------------------------------------------------------------------
 
-    def drop(self, hash_: bytes) -> None:
-        """Remove a transaction that turned out to fit in no block; what its sender has behind it waits."""
+    def drop(self, hash_: bytes, reason: InvalidTransaction | None = None) -> None:
+        """Remove a transaction that turned out to fit in no block; what its sender has behind it waits.
+
+        Nothing happens when the reason is one that passes: one before it found no room, or the fee rose.
+        """
         entry = self._by_hash.get(hash_)
-        if entry is not None:
+        if entry is not None and not isinstance(reason, _PASSING):
             self._remove(entry, Change.DROPPED)
             self._trim()
 

@@ -15,9 +15,12 @@ def check_form(spec: DposSpec, policy: PoolPolicy, tx: Transaction) -> None:
     """Check what depends on the transaction alone. Raises InvalidTransaction."""
     if len(tx.raw) > policy.max_size:
         raise errors.OversizedTransaction(f"transaction size {len(tx.raw)}, limit {policy.max_size}")
-    check_transaction(tx, spec.chain_id)
+    intrinsic = check_transaction(tx, spec.chain_id)
     if tx.gas > spec.gas_limit:
         raise errors.GasLimitExceeded(f"tx gas {tx.gas}, limit {spec.gas_limit}")
+    most = intrinsic + spec.execution_gas_limit
+    if tx.gas > most:
+        raise errors.GasLimitExceeded(f"tx gas {tx.gas}, a block has room to execute {most} for it")
 
 
 def check_price(spec: DposSpec, policy: PoolPolicy, tx: Transaction) -> None:

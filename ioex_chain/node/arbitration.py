@@ -102,7 +102,7 @@ class ProducerChain:
         assembled = service.ledger.try_on_head(work)
         for tx, reason in assembled.rejected:
             logger.debug("a transaction of the pool fits in no block", hash=tx.hash.hex(), reason=str(reason))
-            service.mempool.drop(tx.hash)
+            service.mempool.drop(tx.hash, reason)
         return assembled
 
     async def publish(self, block: Block) -> None:

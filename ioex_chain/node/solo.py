@@ -120,8 +120,8 @@ class Solo:
 
         def build() -> Assembled:
             assembled = service.ledger.try_on_head(work)
-            for tx, _ in assembled.rejected:
-                service.mempool.drop(tx.hash)
+            for tx, reason in assembled.rejected:
+                service.mempool.drop(tx.hash, reason)
             return assembled
 
         assembled = await service.call(build)

@@ -45,6 +45,7 @@ REFUSALS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"gas": 21_000, "data": b"\x00"}, evm.IntrinsicGasTooLow, "intrinsic gas too low"),
     ({"gas": 21_000 + 16 * 100, "data": b"\x01" * 100}, evm.FloorGasTooLow, "floor data gas"),
     ({"gas": SPEC.gas_limit + 1}, errors.GasLimitExceeded, "exceeds block gas limit"),
+    ({"gas": SPEC.execution_gas_limit + 21_001}, errors.GasLimitExceeded, "exceeds block gas limit"),
     ({"fee": TIP - 1}, evm.TipAboveFeeCap, "max priority fee per gas higher than max fee per gas"),
     ({"nonce": 2**64 - 1}, evm.NonceExhausted, "nonce has max value"),
     ({"gas": 10_000_000, "data": bytes(49_153), "to": None}, evm.InitcodeTooLarge, "max initcode size"),
@@ -384,6 +385,15 @@ def test_what_fits_in_no_block_is_dropped_and_the_rest_waits(world: PoolWorld) -
     world.pool.drop(bad.tx.hash)
     assert (world.pending(1), world.queued(1)) == ([], [1])
     world.check()
+
+
+def test_what_only_found_no_room_stays(world: PoolWorld) -> None:
+    first, second = world.add(tx(1, 0, gas=SPEC.execution_gas_limit + 21_000)), world.add(tx(1, 1))
+    world.pool.drop(first.tx.hash, evm.ExecutionGasReached())
+    world.pool.drop(second.tx.hash, evm.NonceTooHigh())
+    assert world.pending(1) == [0, 1]
+    world.pool.drop(second.tx.hash, evm.SenderNotExternal())
+    assert world.pending(1) == [0]
 
 
 def test_blocks_of_known_transactions_are_read_by_heart(world: PoolWorld) -> None:

@@ -42,7 +42,6 @@ from ioex_chain.ledger.types import Entry, HeadChanged
 from ioex_chain.primitives.clock import Clock
 from ioex_chain.spec.model import DposSpec
 
-
 _PASSING = (NonceTooHigh, FeeCapTooLow, GasLimitReached, ExecutionGasReached)
 
 

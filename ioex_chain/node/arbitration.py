@@ -45,11 +45,6 @@ class ProducerChain:
         """`is_alone`: the node needs no peers to know the best chain (a devnet's first node)."""
         self._service = service
         self._is_alone = is_alone
-        self._tallest = service.ledger.head.height
-        service.on_head.append(lambda event: self._saw(event.head.height))
-
-    def _saw(self, height: int) -> None:
-        self._tallest = max(self._tallest, height)
 
     def head(self) -> DposEntry:
         """Give the best chain's last block."""
@@ -73,7 +68,7 @@ class ProducerChain:
 
     def tallest(self) -> int:
         """Give the height of the highest block known on any branch."""
-        return self._tallest
+        return max(entry.height for entry in self._service.ledger.tips())
 
     def is_heard(self) -> bool:
         """Whether the node hears the network, or needs nobody."""

@@ -65,6 +65,8 @@ class DataDir:
         self.network = network
         self.path = base / network
         self._lock: IO[str] | None = None
+        self.is_new = False
+        """Whether this process set it up."""
 
     @property
     def marker(self) -> Path:
@@ -164,6 +166,7 @@ class DataDir:
             self.write_identity(identity)
         except OSError as error:
             raise StoreFull(f"cannot write {self.path}: {error.strerror}") from error
+        self.is_new = True
 
     def _refuse_orphan(self) -> None:
         if any(self.database.glob("*")):

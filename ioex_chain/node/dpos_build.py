@@ -9,7 +9,7 @@ from ioex_chain.dpos.block import Block
 from ioex_chain.dpos.codec import block_codec
 from ioex_chain.dpos.consensus import DposEngine
 from ioex_chain.dpos.execution import EvmWorld, World
-from ioex_chain.dpos.finality_ports import RecoveredSignatures
+from ioex_chain.dpos.finality_ports import RecoveredSignatures, RememberedSignatures
 from ioex_chain.dpos.genesis import genesis_block
 from ioex_chain.dpos.header import SealedHeader
 from ioex_chain.dpos.machine import BlockReceipt, DposMachine
@@ -79,12 +79,13 @@ def open_dpos_ledger(
     block = genesis_block(spec, pow_genesis)
     genesis = block.header.hash
     engine = DposEngine(spec.dpos, genesis)
+    signatures = RememberedSignatures(RecoveredSignatures(genesis))
     machine = DposMachine(
         spec,
         engine,
         world or EvmWorld(spec),
         GenesisPowFacts(pow_genesis),
-        RecoveredSignatures(genesis),
+        signatures,
     )
     ledger: DposLedger = Ledger(
         store,
@@ -106,7 +107,7 @@ def open_dpos_ledger(
 @contextmanager
 def open_dpos(config: NodeConfig, datadir: DataDir, spec: NetworkSpec, clock: Clock) -> Iterator[DposChain]:
     """Open the chain in a data directory that is locked already. Raises StoreError."""
-    is_new = not datadir.dpos_database.exists()
+    is_new = datadir.is_new and not datadir.dpos_database.exists()
     datadir.dpos.mkdir(mode=0o700, exist_ok=True)
     cache = config.db_cache_mb * _MIB
     threads = ThreadPoolExecutor(_RECOVERY_THREADS, thread_name_prefix="recover")

@@ -8,7 +8,6 @@ from typing import TypeVar
 from ioex_chain.dpos.block import Block
 from ioex_chain.dpos.consensus import next_base_fee
 from ioex_chain.dpos.finality import Finality
-from ioex_chain.dpos.finality_ports import RecoveredSignatures
 from ioex_chain.dpos.finality_types import Outcome, Verdict
 from ioex_chain.dpos.follower import DposHeadChanged, Follower, LedgerTree
 from ioex_chain.dpos.mempool import Mempool
@@ -91,7 +90,7 @@ class DposService:
 
     def _new_finality(self) -> Finality[DposEntry]:
         ledger = self.ledger
-        signatures = RecoveredSignatures(self.engine.genesis)
+        signatures = self.chain.machine.signatures
         return Finality(LedgerTree(ledger), self.facts, signatures, ledger.head, ledger.floor)
 
     def restart_finality(self) -> None:

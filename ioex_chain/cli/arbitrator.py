@@ -1,4 +1,4 @@
-"""`ioex arbitrator`: a signing key, the node that seals with it, and its place in the registry."""
+"""Commands of `ioex arbitrator`: a signing key, and its place in the registry."""
 
 import secrets
 import time
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ioex_chain.cli.arbitrator_state import chain_facts, show_chain
+from ioex_chain.cli.arbitrator_state import chain_facts, evidence_of, show_chain
 from ioex_chain.cli.contract_options import progress
 from ioex_chain.cli.dpos_node import (
     AccountIndex,
@@ -24,8 +24,7 @@ from ioex_chain.cli.dpos_node import (
     signing_key,
 )
 from ioex_chain.cli.dpos_url import SETTINGS
-from ioex_chain.cli.node import RUN_SETTINGS, run_session
-from ioex_chain.cli.options import EXIT_USAGE, Session, command, fail, out
+from ioex_chain.cli.options import Session, command, out
 from ioex_chain.cli.wallet_session import PasswordFile, WalletUsageError, read_password, read_text, sealer
 from ioex_chain.crypto.address import checksum_account, parse_account
 from ioex_chain.crypto.secp256k1 import InvalidKey, public_key
@@ -39,8 +38,6 @@ from ioex_chain.wallet.files import read_key_file
 from ioex_chain.wallet.hd import dpos_address, parse_private_key
 from ioex_chain.wallet.keystore import write_document
 
-app = typer.Typer(no_args_is_help=True, help="Seal and vote on the DPoS chain: keys, node, registry.")
-
 SigningKey = Annotated[Path, typer.Argument(help="Keystore of the signing key.")]
 SigningPassword = Annotated[
     Path | None, typer.Option("--key-password-file", help="Password of the signing key's keystore.")
@@ -52,7 +49,6 @@ def registry_address(spec: NetworkSpec) -> bytes:
     return spec.contracts.addresses["ArbitratorRegistry"]
 
 
-@app.command("init")
 @command()
 def init(
     session: Session,
@@ -121,22 +117,6 @@ def _print_new(facts: dict[str, Any]) -> None:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-@app.command("run")
-@command(*RUN_SETTINGS)
-def run(session: Session) -> None:
-    """Run a node that seals and votes with the keys of --arbitrator-keys, until it is stopped."""
-    config = session.config
-    if not config.arbitrator_keys:
-        fail("give the keystore: --arbitrator-keys FILE ('ioex arbitrator init' makes one)", EXIT_USAGE)
-    if config.arbitrator_password_file is None:
-        fail("give --arbitrator-password-file FILE: a node starts without a person", EXIT_USAGE)
-    for file in (*config.arbitrator_keys, config.arbitrator_password_file):
-        if not Path(file).is_file():
-            fail(f"there is no file {file}", EXIT_USAGE, as_json=session.as_json)
-    run_session(session)
-
-
-@app.command("status")
 @command(*SETTINGS)
 def status(
     session: Session,
@@ -179,7 +159,6 @@ def _table(found: list[Partner]) -> Table:
     return table
 
 
-@app.command("jail")
 @command(*SETTINGS)
 def jail(
     session: Session,
@@ -189,14 +168,22 @@ def jail(
     spec = session.spec()
     with open_node(session) as client:
         check_chain(client, spec.dpos.chain_id)
-        found = partner(client, registry(registry_address(spec)), who)
+        place = registry(registry_address(spec))
+        found = partner(client, place, who)
+        evidence = evidence_of(client, place, found.number)
     advice = found.advice(int(time.time()))
-    facts = {"number": found.number, "name": found.name, "jailed": found.jailed}
-    facts |= {"release_time": found.release_time, "key": found.key, "advice": advice}
-    session.show(facts, lambda: out.print(f"{found.name or found.number}: {advice}", highlight=False))
+    facts: dict[str, Any] = {"number": found.number, "name": found.name, "jailed": found.jailed}
+    facts |= {"release_time": found.release_time, "key": found.key, "advice": advice, "evidence": evidence}
+
+    def text() -> None:
+        out.print(f"{found.name or found.number}: {advice}", highlight=False, soft_wrap=True)
+        for item in evidence:
+            where = f"in block {item['block']}" if item["block"] is not None else "in no block yet"
+            out.print(f"key {item['key']} gave two {item['kind']}s, {where}", highlight=False, soft_wrap=True)
+
+    session.show(facts, text)
 
 
-@app.command("register")
 @command(*SETTINGS)
 def register(
     session: Session,
@@ -220,7 +207,6 @@ def register(
     _send(session, operator, "register", arguments, confirmations, timeout)
 
 
-@app.command("rotate-key")
 @command(*SETTINGS)
 def rotate_key(
     session: Session,
@@ -244,7 +230,6 @@ def rotate_key(
     _send(session, operator, "setKey", [agreed.key, *agreed.arguments()], confirmations, timeout)
 
 
-@app.command("standby")
 @command(*SETTINGS)
 def standby(
     session: Session,

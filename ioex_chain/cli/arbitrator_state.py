@@ -3,8 +3,10 @@
 from typing import Any
 
 from ioex_chain.cli.options import out
+from ioex_chain.crypto.address import checksum_account, parse_account
 from ioex_chain.wallet.account_wallet import METHOD_NOT_FOUND, Node
 from ioex_chain.wallet.contract_errors import NodeError
+from ioex_chain.wallet.contracts import Target, call
 
 PARTS = {"slot": "ioex_getSlot", "finality": "ioex_getFinality"}
 """What a node of this project tells beside Ethereum's methods."""
@@ -30,6 +32,17 @@ def _ask(node: Node, method: str) -> Any:
         if error.code != METHOD_NOT_FOUND:
             raise
         return None  # another program's node
+
+
+def evidence_of(node: Node, registry: Target, number: int) -> list[dict[str, Any]]:
+    """Give what this node knows of a partner's keys that sealed or voted twice, newest first."""
+    found = []
+    for item in _ask(node, "ioex_getEvidence") or []:
+        key = checksum_account(parse_account(item["key"]))
+        if int(call(node, registry, "partnerOf", [key])[0]) == number:
+            block = item["block"] and int(item["block"]["number"], 16)
+            found.append({"key": key, "kind": item["kind"], "block": block, "raw": item["raw"]})
+    return found
 
 
 def show_chain(facts: dict[str, Any]) -> None:

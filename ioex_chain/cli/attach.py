@@ -84,7 +84,7 @@ def _is_devnet(session: Session) -> bool:
 
 def _provider(web3: Any, session: Session, url: str) -> Any:
     if url.startswith(("ws://", "wss://")):
-        return web3.LegacyWebSocketProvider(url)
+        url = "http" + url.removeprefix("ws")  # the same port; web3's plain interface speaks HTTP
     if not url.startswith(("http://", "https://")):
         raise WalletUsageError(f"a URL begins with http:// or ws://, not {url!r}")
     headers = {"Content-Type": "application/json", "User-Agent": f"ioex/{__version__}"}

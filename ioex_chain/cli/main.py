@@ -21,7 +21,7 @@ class Commands(LazyGroup):
         "attach": Place("attach", "attach", "Ask a node"),
         "contract": Place("contract", "app", "Contracts"),
         "faucet": Place("faucet", "faucet", "Contracts"),
-        "arbitrator": Place("arbitrator", "app", "Arbitrators"),
+        "arbitrator": Place("arbitrator_group", "app", "Arbitrators"),
         "wallet": Place("wallet", "app", "Money"),
         "genesis": Place("genesis", "app", "Money"),
         "db": Place("db", "app", "Stopped node"),

@@ -19,6 +19,8 @@ from ioex_chain.wallet.hd import dpos_address
 
 KEY_DOMAIN = keccak256(b"ioeX/key/v1")
 _ZERO = checksum_account(bytes(20))
+_COUNTER = (1 << 64) - 1
+"""`counters` of a partner: produced, missed << 64, missed in a row << 128."""
 _STATUS = ((Registry.ADMITTED, "admitted"), (Registry.STANDBY, "standby"), (Registry.JAILED, "jailed"))
 
 
@@ -146,9 +148,7 @@ def partners(node: Node, place: Target, block: str = "latest") -> list[Partner]:
 def read_partner(node: Node, place: Target, number: int, block: str = "latest") -> Partner:
     """Read a partner by its number."""
     fields = _fields(call(node, place, "partners", [str(number)], block=block))
-    produced, missed, in_a_row = (
-        int(one) for one in call(node, place, "counters", [str(number)], block=block)
-    )
+    counters = int(fields["counters"])
     status = int(fields["status"])
     flags = {word: bool(status & bit) for bit, word in _STATUS}
     release = int(fields["releaseTime"])
@@ -160,9 +160,9 @@ def read_partner(node: Node, place: Target, number: int, block: str = "latest") 
         payout=_known(fields["payout"]),
         votes=int(fields["votes"]),
         eligible=bool(call(node, place, "isEligible", [str(number)], block=block)[0]),
-        produced=produced,
-        missed=missed,
-        missed_in_a_row=in_a_row,
+        produced=counters & _COUNTER,
+        missed=counters >> 64 & _COUNTER,
+        missed_in_a_row=counters >> 128,
         release_time=release if flags["jailed"] else None,
         **flags,
     )

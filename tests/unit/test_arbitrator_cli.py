@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from ioex_chain.cli import arbitrator as commands
 from ioex_chain.cli import dpos_node
-from ioex_chain.cli.arbitrator import app
+from ioex_chain.cli.arbitrator_group import app
 from ioex_chain.cli.main import app as ioex
 from ioex_chain.evm.system import Registry, artefact
 from ioex_chain.spec.load import load_network
@@ -127,6 +127,16 @@ def test_standby_and_back(shell: Shell) -> None:
 def test_jail_tells_the_state_and_the_way_out(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     made = shell.joined()
     assert shell.run("jail", made["key"])["jailed"] is False
+    item = {
+        "kind": "seal",
+        "key": made["key"].lower(),
+        "block": {"number": "0x7", "hash": "0x"},
+        "raw": "0x01",
+    }
+    others = {**item, "key": "0x" + "99" * 20}
+    shell.node.ioex_getEvidence = lambda: [item, others]  # type: ignore[attr-defined]
+    (known,) = shell.run("jail", "1")["evidence"]
+    assert (known["key"], known["kind"], known["block"]) == (made["key"], "seal", 7)
     real = commands.partner
     jailed = 1_900_000_000
 

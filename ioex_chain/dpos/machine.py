@@ -24,15 +24,19 @@ from ioex_chain.evm.errors import (
     ExecutionGasReached,
     GasLimitReached,
     InvalidTransaction,
+    NonceTooHigh,
     SystemCallFailed,
     TransactionRefused,
 )
+from ioex_chain.evm.transactions import GAS_TRANSACTION
 from ioex_chain.evm.trie import list_root
 from ioex_chain.evm.types import BlockEnv, Receipt, Transaction, TxOutcome, Withdrawal
 from ioex_chain.ledger.types import StateView
 from ioex_chain.spec.model import NetworkSpec
 
 _ANCESTORS = 256
+_CROWDED = 64
+"""Transactions without room after which no more of their kind are tried."""
 _SPARE = 2_048
 """Bytes of a block beside transactions, evidence and certificate: header, seal, list heads."""
 
@@ -420,18 +424,26 @@ def _same_sets(one: Record, other: Record) -> bool:
 def _fill(
     run: Execution, transactions: Iterable[Transaction], room: int, most: int, go_on: Callable[[], bool]
 ) -> tuple[list[Transaction], list[tuple[Transaction, InvalidTransaction]]]:
-    """Take transactions while there is room: `room` bytes, `most` of them; larger ones are skipped."""
+    """Take transactions while there is room: `room` bytes, `most` of them; larger ones are skipped.
+
+    A sender's later ones go with one that is skipped: that their nonce is too high is not their fault. When
+    many found no gas left, only what can be a plain transfer is tried, so that a full pool costs no time.
+    """
     taken: list[Transaction] = []
     rejected: list[tuple[Transaction, InvalidTransaction]] = []
+    without_room = 0
     for tx in transactions:
         if len(taken) == most or not go_on():
             break
         size = len(tx.raw) + 4
-        if size > room:
+        if size > room or (without_room >= _CROWDED and tx.gas > GAS_TRANSACTION):
             continue
         try:
             run.try_transaction(tx)
         except (GasLimitReached, ExecutionGasReached):
+            without_room += 1
+            continue
+        except NonceTooHigh:
             continue
         except InvalidTransaction as error:
             rejected.append((tx, error))

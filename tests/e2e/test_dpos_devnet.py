@@ -32,6 +32,8 @@ def test_51_arbitrators_in_one_process_reach_finality(tmp_path: Path) -> None:
         state = dpos_cli(node, "arbitrator", "status")
         assert len(state["partners"]) == 51
         assert all(one["eligible"] for one in state["partners"])
+        refused = w3.provider.make_request("evm_snapshot", [])  # type: ignore[arg-type]
+        assert refused["error"]["code"] == -32601  # that is for --solo alone
 
 
 def test_contracts_and_finality_survive_a_power_cut(tmp_path: Path) -> None:
@@ -79,3 +81,30 @@ def test_an_arbitrator_runs_from_a_keystore(tmp_path: Path) -> None:
         (seat,) = dpos_cli(node, "arbitrator", "status")["partners"]
         assert seat["key"] == made["key"]
         assert seat["produced"] >= 1
+
+
+def test_a_solo_devnet_edits_its_state_as_test_suites_do(tmp_path: Path) -> None:
+    """Snapshot, mine, balances, time, impersonation, by the names of other dev nodes."""
+    with devnet(tmp_path, "--solo") as node:
+        w3 = connected(node)
+
+        def rpc(method: str, *params: Any) -> Any:
+            answer = w3.provider.make_request(method, list(params))  # type: ignore[arg-type]
+            assert "error" not in answer, (method, answer)
+            return answer["result"]
+
+        someone = Web3.to_checksum_address("0x" + "12" * 20)
+        snapshot = rpc("evm_snapshot")
+        rpc("anvil_setBalance", someone, hex(10**20))
+        assert w3.eth.get_balance(someone) == 10**20
+        rpc("hardhat_impersonateAccount", someone)
+        sent = rpc("eth_sendTransaction", {"from": someone, "to": "0x" + "34" * 20, "value": hex(5)})
+        assert w3.eth.wait_for_transaction_receipt(sent, timeout=30)["status"] == 1
+        before = w3.eth.get_block("latest")
+        rpc("evm_increaseTime", 3600)
+        rpc("evm_mine")
+        after = w3.eth.get_block("latest")
+        assert after["timestamp"] >= before["timestamp"] + 3600
+        assert after["number"] > before["number"]
+        assert rpc("evm_revert", snapshot) is True
+        assert w3.eth.get_balance(someone) == 0

@@ -2,6 +2,8 @@
 
 import json
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ import pytest
 from eth_node import EthNode, FakeClient
 from typer.testing import CliRunner
 
-from ioex_chain.cli import dpos_node
+from ioex_chain.cli import dpos_node, wallet_session
 from ioex_chain.cli.contract import app
+from ioex_chain.cli.main import app as ioex
 from ioex_chain.wallet.account_wallet import AccountWallet, DposKey, Patience, Terms, settle
 from ioex_chain.wallet.artefacts import Artefact
 from ioex_chain.wallet.compilers import compile_source
@@ -27,6 +30,7 @@ from ioex_chain.wallet.contract_errors import (
 )
 from ioex_chain.wallet.contracts import Plan, Target, call, deploy, finish, outcome, send
 from ioex_chain.wallet.deployments import FAILED, FINAL, SENT, Deployment, read_deployment
+from ioex_chain.wallet.keystore import Sealer
 from ioex_chain.wallet.verification import verify
 
 VAULT = Path(__file__).parent / "contract_sources" / "Vault.vy"
@@ -312,6 +316,33 @@ def test_keys_never_come_from_the_command_line_and_exactly_one_is_named(shell: S
         app, ["send", OTHER, "x()", "--network", "mainnet", "--dev-account", "0", "--json"]
     )
     assert "everybody owns those keys" in result.output
+
+
+def test_wallets_and_keystores_sign(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IOEX_WALLET_PASSWORD", "correct horse")
+    place = ("--network", "devnet", "--datadir", str(shell.folder / "data"), "--json")
+    monkeypatch.setattr(wallet_session, "sealer", lambda: Sealer(scrypt_n=2))
+    made = CliRunner().invoke(ioex, ["wallet", "restore", *place], input=dpos_node.DEV_MNEMONIC)
+    assert made.exit_code == 0, made.output
+    from_wallet = shell.run("deploy", str(VAULT), *ARGUMENTS, "--wallet", "default", "--account", "1")
+    assert from_wallet["deployer"] == OTHER
+    keystore = shell.folder / "key.json"
+    private = EthNode().keys[0]
+    document = Sealer(scrypt_n=2).key_document(private, bytes.fromhex(OWNER[2:]), "correct horse")
+    keystore.write_text(json.dumps(document))
+    record = ("--record", "other.json", "--keystore", str(keystore))
+    assert shell.run("deploy", str(VAULT), *ARGUMENTS, *record)["deployer"] == OWNER
+    monkeypatch.setenv("IOEX_WALLET_PASSWORD", "battery staple")
+    assert "wrong password" in shell.fail("send", "other.json", "pay", "--keystore", str(keystore))
+
+
+def test_the_script_is_the_command() -> None:
+    script = Path(__file__).parents[2] / "scripts" / "deploy_contract.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "deployment record" in done.stdout
 
 
 def test_a_record_of_a_devnet_of_before_is_refused(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -204,8 +204,8 @@ class Ledger(LedgerCore[H, B, R]):
         """Put the branches of a block before all others, whatever they weigh; remembered.
 
         The anchor moves up only: one that is not higher than the present one changes nothing, unless that
-        was found invalid. Raises UnknownBlock (unknown, or a body is missing on the way), BelowFloor (it
-        contradicts the floor), KnownInvalid.
+        was found invalid. Raises UnknownBlock (unknown, a body is missing on the way, or a seal there turns
+        out to be wrong), BelowFloor (it contradicts the floor), KnownInvalid.
         """
         entry = self._index.require(hash_)
         present = self._choice.anchor
@@ -220,9 +220,14 @@ class Ledger(LedgerCore[H, B, R]):
         self._choice.refresh(self.head)
         self._pending[schema.META_ANCHOR] = hash_
         try:
-            return self._settle(self.head)
+            changed = self._settle(self.head)
         finally:
             self._write({})
+        if self._choice.anchor is not entry:
+            raise UnknownBlock(
+                f"{entry} came with a wrong seal and was forgotten: prefer it when it comes again"
+            )
+        return changed
 
     def _go_to_branch_of(self, entry: Entry[H]) -> HeadChanged[H, R] | None:
         refuse_invalid(entry)

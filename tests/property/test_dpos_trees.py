@@ -228,9 +228,20 @@ def _badly_sealed(forge: Forge, block: Block) -> Block:
     return _sealed(forge, block, SealedHeader(block.header.header, signature))
 
 
-@pytest.mark.parametrize("seed", range(30))
-def test_head_state_and_records_follow_from_the_rules(seed: int) -> None:
+def run(seed: int, steps: int) -> None:
     trees = DposTrees(seed)
-    for _ in range(40):
+    for _ in range(steps):
         trees.step()
     trees.end()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_head_state_and_records_follow_from_the_rules(seed: int) -> None:
+    run(seed, 40)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_many_trees() -> None:
+    for seed in range(1_000, 2_000):
+        run(seed, 60)

@@ -143,9 +143,11 @@ class Dispatcher:
             reply = write_result(result, call.id, call.version)
         except Exception:  # noqa: BLE001  (the usual way makes an answer of it)
             return None
-        if len(reply) > self.limits.reply_bytes:
-            return None
-        self._tell(entry.name, time.perf_counter() - start, OK)
+        code = OK
+        if len(reply) > self.limits.reply_bytes:  # asked again, a filter would have lost what it gathered
+            error = self._too_large()
+            reply, code = write_error(error, call.id, call.version), error.code
+        self._tell(entry.name, time.perf_counter() - start, code)
         return reply
 
     def _plain_call(self, body: bytes) -> Call | None:

@@ -174,10 +174,15 @@ def test_what_fails_waits_or_changes_the_node_goes_the_usual_way(body: bytes) ->
     assert lane().answer(body, "") is None
 
 
-def test_a_closed_port_and_a_long_reply_go_the_usual_way() -> None:
+def test_a_closed_port_goes_the_usual_way() -> None:
     assert lane(reads_need_auth=True).answer(ECHO, "") is None
-    assert lane(Limits(reply_bytes=20)).answer(ECHO, "") is None
     assert lane().answer(ECHO, "") is not None
+
+
+def test_a_long_reply_is_refused_without_asking_twice() -> None:
+    answer = lane(Limits(reply_bytes=20)).answer(ECHO, "")
+    assert answer is not None
+    assert b'"code":-32005' in answer
 
 
 async def test_connections_that_fall_idle_after_plain_requests_are_closed() -> None:

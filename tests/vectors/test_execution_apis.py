@@ -1,7 +1,5 @@
 """Every method that Ethereum's execution-apis specification and this port share answers in its shapes."""
 
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,50 +17,9 @@ from eth_rpc_world import (
     sign,
     told_world,
 )
-from jsonschema import Draft202012Validator
-from yaml_subset import load
+from execution_apis import METHODS, NOT_OFFERED, ROOT, fault_of, validator
 
-ROOT = os.environ.get("IOEX_VECTORS")
 pytestmark = pytest.mark.skipif(not ROOT, reason="IOEX_VECTORS does not name the folder of public vectors")
-SOURCE = Path(ROOT or ".") / "execution-apis" / "src"
-
-NOT_OFFERED = {
-    "eth_sign": "the node holds no keys",
-    "eth_signTransaction": "the node holds no keys",
-    "eth_sendTransaction": "the node holds no keys; a solo devnet offers it",
-    "eth_fillTransaction": "clients fall back on its parts",
-    "eth_coinbase": "the node is nobody's wallet",
-    "eth_config": "EIP-7910 tells of forks by time and blob schedules, which this chain has not",
-    "eth_getBlockAccessList": "EIP-7928 is after Prague",
-    "debug_getRawBlockAccessList": "EIP-7928 is after Prague",
-}
-
-EITHER_LIST = ("eth_getLogs", "eth_getFilterLogs", "eth_getFilterChanges")
-"""Their schema is one of two kinds of lists, so that an empty one, being both, is neither."""
-
-
-def read_methods() -> dict[str, Any]:
-    return {
-        entry["name"]: entry
-        for folder in ("eth", "debug", "txpool")
-        for path in sorted((SOURCE / folder).glob("*.yaml"))
-        for entry in load(path.read_text())
-    }
-
-
-def read_schemas() -> dict[str, Any]:
-    schemas: dict[str, Any] = {}
-    for path in sorted((SOURCE / "schemas").glob("*.yaml")):
-        schemas |= load(path.read_text())
-    return schemas
-
-
-METHODS = read_methods() if ROOT else {}
-SCHEMAS = {"schemas": read_schemas()} if ROOT else {}
-
-
-def validator(schema: dict[str, Any]) -> Draft202012Validator:
-    return Draft202012Validator({**schema, "components": SCHEMAS})
 
 
 def hexed(value: bytes) -> str:
@@ -153,10 +110,8 @@ def cases(world: World) -> list[tuple[str, list[Any]]]:
 
 async def check(world: World, name: str, params: list[Any]) -> Any:
     result = await world.ask(name, *params)
-    if result == [] and name in EITHER_LIST:
-        return result
-    errors = list(validator(METHODS[name]["result"]["schema"]).iter_errors(result))
-    assert not errors, f"{name} {params}: {errors[0].message[:500]} at {list(errors[0].absolute_path)}"
+    fault = fault_of(name, result)
+    assert fault is None, f"{name} {params}: {fault}"
     return result
 
 

@@ -60,9 +60,19 @@ def next_base_fee(spec: DposSpec, parent: Header) -> int:
 class DposEngine:
     """Header rules, weight and tie-break of the DPoS chain. For the writing thread."""
 
-    def __init__(self, spec: DposSpec, genesis: BlockHash, signatures: Signatures | None = None) -> None:
-        """`genesis` is the DPoS genesis hash; set 0 is the spec's members; simulations fake `signatures`."""
+    def __init__(
+        self,
+        spec: DposSpec,
+        genesis: BlockHash,
+        signatures: Signatures | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        """`genesis` is the DPoS genesis hash; set 0 is the spec's members; simulations fake `signatures`.
+
+        `checkpoint` is a block that the operator trusts (weak subjectivity): no other is taken at its height.
+        """
         self.spec = spec
+        self.checkpoint = checkpoint
         self.signatures = signatures or RecoveredSignatures(genesis)
         self.genesis = genesis
         self.schedule = Schedule(spec)
@@ -77,8 +87,8 @@ class DposEngine:
     def check_header(self, header: SealedHeader, parent: DposEntry, now: int) -> bool:
         """Check a header; False if producer, seed and payout must wait for an ancestor's record.
 
-        Raises DposHeaderError's subclasses, SlotAhead (NotYetValid), and SealMissing, SealMalformed and
-        SealOfAnother (WrongSeal).
+        Raises DposHeaderError's subclasses, SlotAhead (NotYetValid), and SealMissing, SealMalformed,
+        SealOfAnother and NotTheCheckpoint (WrongSeal).
         """
         slot = self.check_form(header, parent, now)
         context = self.context(parent, slot)
@@ -93,6 +103,7 @@ class DposEngine:
         Raises as `check_header`.
         """
         slot = self._check_form(header.header, parent)
+        self._check_checkpoint(header)
         self._check_context(header, self.require_context(parent, slot), slot)
         return slot
 
@@ -124,10 +135,18 @@ class DposEngine:
     def check_form(self, header: SealedHeader, parent: DposEntry, now: int) -> int:
         """Check what needs neither records nor keys, and the clock; give the slot."""
         slot = self._check_form(header.header, parent)
+        self._check_checkpoint(header)
         ahead = header.header.timestamp - now
         if ahead > self.spec.clock_tolerance:
             raise errors.SlotAhead(f"slot {slot} begins in {ahead} s by our clock")
         return slot
+
+    def _check_checkpoint(self, header: SealedHeader) -> None:
+        point = self.checkpoint
+        if point is not None and header.header.number == point.height and header.hash != point.hash:
+            raise errors.NotTheCheckpoint(
+                f"block {point.height} is 0x{header.hash.hex()}, not the checkpoint 0x{point.hash.hex()}"
+            )
 
     def _check_form(self, header: Header, parent: DposEntry) -> int:
         _check_fixed_fields(header)

@@ -82,6 +82,14 @@ class SealOfAnother(WrongSeal):
     """The seal is by another key than that of the slot's producer."""
 
 
+class NotTheCheckpoint(WrongSeal):
+    """At the operator's checkpoint (`dpos_checkpoint`) stands another block.
+
+    Treated as a wrong seal: nothing on it is followed, and nothing is remembered against the hash, because
+    the setting may be the one that is wrong.
+    """
+
+
 # --- bodies ----------------------------------------------------------------------------------------------
 
 

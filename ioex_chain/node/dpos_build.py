@@ -15,6 +15,7 @@ from ioex_chain.dpos.header import SealedHeader
 from ioex_chain.dpos.machine import BlockReceipt, DposMachine
 from ioex_chain.dpos.mempool_known import KnownTransactions
 from ioex_chain.dpos.pow_facts import GenesisPowFacts
+from ioex_chain.dpos.votes import Checkpoint
 from ioex_chain.evm.senders import Senders
 from ioex_chain.ledger.chain import Ledger
 from ioex_chain.ledger.errors import StoreError
@@ -22,6 +23,7 @@ from ioex_chain.ledger.group_store import GroupStore
 from ioex_chain.ledger.store import LevelStore
 from ioex_chain.ledger.types import KeyValueStore
 from ioex_chain.node.build import naming
+from ioex_chain.node.checkpoint import parse_checkpoint, refuse_contradiction
 from ioex_chain.node.config import NodeConfig
 from ioex_chain.node.datadir import DataDir
 from ioex_chain.node.solo_chain import Notes, SoloClock, SoloSenders, SoloWorld
@@ -73,12 +75,16 @@ def open_dpos_ledger(
     world: World | None = None,
     known: KnownTransactions | None = None,
     archive: bool = False,
+    checkpoint: Checkpoint | None = None,
 ) -> DposRules:
-    """Put the DPoS chain's rules on a store; `world` is the EVM's state by default. Raises StoreError."""
+    """Put the DPoS chain's rules on a store; `world` is the EVM's state by default. Raises StoreError.
+
+    CheckpointContradicted is raised when the best chain has another block at the checkpoint's height.
+    """
     pow_genesis = pow_genesis_block(spec).hash
     block = genesis_block(spec, pow_genesis)
     genesis = block.header.hash
-    engine = DposEngine(spec.dpos, genesis)
+    engine = DposEngine(spec.dpos, genesis, checkpoint=checkpoint)
     signatures = RememberedSignatures(RecoveredSignatures(genesis))
     machine = DposMachine(
         spec,
@@ -101,12 +107,15 @@ def open_dpos_ledger(
         archive=archive,
         max_unverified=spec.dpos.max_unverified,
     )
+    trusted = None if checkpoint is None else ledger.entry_at(checkpoint.height)
+    refuse_contradiction(checkpoint, None if trusted is None else trusted.hash)
     return DposRules(ledger, engine, machine)
 
 
 @contextmanager
 def open_dpos(config: NodeConfig, datadir: DataDir, spec: NetworkSpec, clock: Clock) -> Iterator[DposChain]:
-    """Open the chain in a data directory that is locked already. Raises StoreError."""
+    """Open the chain in a data directory that is locked already. Raises StoreError, InvalidCheckpoint."""
+    checkpoint = parse_checkpoint(config.dpos_checkpoint)
     is_new = datadir.is_new and not datadir.dpos_database.exists()
     datadir.dpos.mkdir(mode=0o700, exist_ok=True)
     cache = config.db_cache_mb * _MIB
@@ -124,7 +133,9 @@ def open_dpos(config: NodeConfig, datadir: DataDir, spec: NetworkSpec, clock: Cl
             notes = Notes.load(datadir.solo_notes)
             senders, clock = SoloSenders(threads), SoloClock(clock, notes)
             world = SoloWorld(spec, senders, notes)
-        rules = open_dpos_ledger(spec, kept, clock, world=world, known=known, archive=config.archive)
+        rules = open_dpos_ledger(
+            spec, kept, clock, world=world, known=known, archive=config.archive, checkpoint=checkpoint
+        )
         yield DposChain(
             spec, store, rules.ledger, rules.engine, rules.machine, senders, known, clock, notes, is_new
         )

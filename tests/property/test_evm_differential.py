@@ -58,6 +58,7 @@ def push(value: int) -> bytes:
 
 
 words = st.one_of(
+    st.integers(0, 1),
     st.integers(0, 4),
     st.integers(0, 300),
     st.integers(0, 2**256 - 1),
@@ -124,8 +125,7 @@ any_code = st.one_of(codes, account.map(lambda address: b"\xef\x01\x00" + addres
 def starts(draw: st.DrawFn) -> list[Start]:
     slots = st.dictionaries(st.integers(0, 3), st.integers(1, 2**256 - 1), max_size=2)
     found = [
-        Start(address, draw(st.integers(0, 1)), draw(st.sampled_from([0, 10**15, 10**18])), b"", ())
-        for address in SENDERS
+        Start(address, 0, draw(st.sampled_from([10**18, 10**18, 10**15, 0])), b"", ()) for address in SENDERS
     ]
     for address in CONTRACTS:
         storage = tuple(draw(slots).items())
@@ -136,7 +136,7 @@ def starts(draw: st.DrawFn) -> list[Start]:
 @st.composite
 def authorizations(draw: st.DrawFn) -> Authorization:
     key = draw(st.sampled_from(KEYS))
-    chain, nonce = draw(st.sampled_from([0, CHAIN, 1])), draw(st.integers(0, 2))
+    chain, nonce = draw(st.sampled_from([CHAIN, 0, 1])), draw(st.sampled_from([0, 0, 1, 2]))
     target = draw(st.one_of(account, st.just(bytes(20))))
     body = encode_uint(chain) + encode_string(target) + encode_uint(nonce)
     signature = sign_recoverable(key, keccak256(b"\x05" + wrap_list(body)))
@@ -147,7 +147,7 @@ def authorizations(draw: st.DrawFn) -> Authorization:
 @st.composite
 def transactions(draw: st.DrawFn) -> Transaction:
     kind = draw(st.sampled_from([0, 1, 2, 4]))
-    cap = draw(st.sampled_from([10**9, 2 * 10**9, 10**9 - 1]))
+    cap = draw(st.sampled_from([2 * 10**9, 2 * 10**9, 10**9, 10**9 - 1]))
     entry = st.builds(
         AccessEntry,
         account,
@@ -159,10 +159,10 @@ def transactions(draw: st.DrawFn) -> Transaction:
         hash=b"",
         type=kind,
         chain_id=CHAIN,
-        nonce=draw(st.integers(0, 2)),
+        nonce=draw(st.sampled_from([0, 0, 0, 1, 2])),
         max_priority_fee=cap if kind < 2 else draw(st.sampled_from([0, 1, 10**9])),
         max_fee=cap,
-        gas=draw(st.sampled_from([21_000, 53_000, 100_000, 400_000])),
+        gas=draw(st.sampled_from([400_000, 400_000, 100_000, 53_000, 21_000])),
         to=to,
         value=draw(st.sampled_from([0, 0, 1, 10**14])),
         data=draw(st.one_of(st.binary(max_size=80), codes)),

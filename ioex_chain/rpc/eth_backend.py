@@ -217,6 +217,16 @@ class EvidenceView:
     block: Checkpoint | None
 
 
+@dataclass(frozen=True, slots=True)
+class SigningView:
+    """An arbitrator key of this node, and why it signs nothing at present."""
+
+    key: bytes
+    reason: str
+    """Empty while it signs."""
+    detail: str = ""
+
+
 class ArbitrationPort(Protocol):
     """Schedule, sets, votes and finality."""
 
@@ -258,6 +268,10 @@ class ArbitrationPort(Protocol):
 
     def evidence(self) -> Sequence[EvidenceView]:
         """Give what is known, newest first."""
+        ...
+
+    def signing(self) -> Sequence[SigningView]:
+        """Tell of each arbitrator key of this node whether it signs; none on a node that seals nothing."""
         ...
 
 

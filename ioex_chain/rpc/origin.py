@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 ANY = "*"
 
@@ -64,6 +65,7 @@ def _host_of(header: str) -> str:
     return header.partition(":")[0].rstrip(".").lower()
 
 
+@lru_cache(maxsize=1_024)
 def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)

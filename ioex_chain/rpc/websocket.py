@@ -98,9 +98,15 @@ class Session:
             await asyncio.gather(writer, *self._tasks, return_exceptions=True)
 
     async def _accept(self, data: bytes | str, context: CallContext) -> None:
-        """Start to answer a message, as soon as fewer than the allowed number of calls are under way."""
-        await self._slots.acquire()
+        """Answer a plain call at once; begin any other as soon as fewer than the allowed number are run."""
         body = data.encode() if isinstance(data, str) else data
+        if len(body) <= self._limits.small_body_bytes:
+            reply = self._dispatcher.handle_now(body, context)
+            if reply is not None:
+                self.push(reply)
+                await asyncio.sleep(0)  # the writer's turn, and other connections'
+                return
+        await self._slots.acquire()
         task = asyncio.create_task(self._answer(body, context))
         self._tasks.add(task)
         task.add_done_callback(self._done)

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import aiohttp
+import orjson
 import pytest
 from rpc_sample import dispatcher, table
 
@@ -194,3 +196,14 @@ async def test_connections_that_fall_idle_after_plain_requests_are_closed() -> N
     assert answer.count(b'"result":5') == 2
     assert 0.1 < asyncio.get_running_loop().time() - started < 5
     await server.stop()
+
+
+async def test_a_burst_over_a_websocket_is_answered_whole(server: RpcServer) -> None:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(server.url.replace("http", "ws")) as socket,
+    ):
+        for number in range(3_000):
+            await socket.send_bytes(ECHO.replace(b'"id":1', b'"id":%d' % number))
+        got = [orjson.loads((await socket.receive(10)).data)["id"] for _ in range(3_000)]
+    assert got == list(range(3_000))

@@ -235,6 +235,15 @@ class IoexApi:
             for view in self._view.evidence()
         ]
 
+    @method("ioex_getSigning", group=GROUP)
+    def signing(self) -> ListResult:
+        """Tell of each arbitrator key of this node whether it signs, and if not, why."""
+        return [
+            {"key": data(view.key), "signs": not view.reason}
+            | ({"reason": view.reason, "detail": view.detail} if view.reason else {})
+            for view in self._view.signing()
+        ]
+
     @method("ioex_getSeal", group=GROUP)
     def seal(self, block: BlockParam = LATEST) -> ObjectResult:
         """Give a block's seal, which stands beside its header; empty in genesis."""

@@ -4,15 +4,10 @@ A `Trie` has two kinds of rows in a view. A *leaf row* is `leaves` || key (32 by
 value; the caller writes it. A *branch row* is `nodes` || path (hexadecimal): a branch, with the extension
 before it, if any, at the place where the extension begins:
 
-    uint8 n    nibbles of the extension, plus 0x80 where small branches follow
+    uint8 n    nibbles of the extension
     n bytes    the extension, hexadecimal
     uint16     bit i: child i is a leaf
     16 refs    the children as the branch's RLP has them: 0x80, 0xa0 hash, or a node below 32 bytes
-    small      of each: uint8 child, uint8 size, the branch in this same form
-    uint16     bytes of all small ones
-
-A *small* branch has at most 4 children, all of them leaves; it stands in its parent's row and has none of its
-own, but for the topmost: in a large trie most branches are small, and most leaves are below them.
 
 A lone leaf has no branch above it, and neither has an empty trie: no row then. Where a branch loses all
 but one leaf, or a new key meets an old leaf, that leaf is found by a scan of the leaf rows under its path:
@@ -37,8 +32,6 @@ from ioex_chain.ledger.types import Readable
 EMPTY = b"\x80"
 _FULL = 16 * 33 + 1
 _FULL_HEAD = list_head(_FULL)
-_HAS_SMALL = 0x80
-_SMALL = 4
 NIBBLES = "0123456789abcdef"
 INDEX = {digit: at for at, digit in enumerate(NIBBLES)}
 
@@ -124,39 +117,31 @@ def list_root(values: Iterable[bytes]) -> bytes:
 
 
 class Branch:
-    """A branch row, read. `small` has the small children by their number, as written."""
+    """A branch row, read."""
 
-    __slots__ = ("extension", "mask", "references", "small")
+    __slots__ = ("extension", "mask", "references")
 
-    def __init__(
-        self, extension: str, mask: int, references: list[bytes], small: dict[int, bytes] | None = None
-    ) -> None:
+    def __init__(self, extension: str, mask: int, references: list[bytes]) -> None:
         self.extension = extension
         self.mask = mask
         self.references = references
-        self.small = {} if small is None else small
 
     @property
     def node(self) -> bytes:
         """The RLP of the branch, or of the extension before it."""
         return branch_node(self.extension, self.references)
 
-    @property
-    def is_small(self) -> bool:
-        """Whether it belongs into its parent's row."""
-        count = 16 - self.references.count(EMPTY)
-        return count <= _SMALL and self.mask.bit_count() == count
+
+def branch_head(extension: str, mask: int) -> bytes:
+    """Give what stands before the references in a branch row."""
+    if not extension:
+        return b"\x00" + mask.to_bytes(2, "big")
+    return bytes((len(extension),)) + extension.encode() + mask.to_bytes(2, "big")
 
 
-def encode_branch(branch: Branch) -> bytes:
+def encode_branch(extension: str, mask: int, references: list[bytes]) -> bytes:
     """Write a branch row."""
-    extension = branch.extension
-    head = bytes((len(extension),)) + extension.encode() + branch.mask.to_bytes(2, "big")
-    if not branch.small:
-        return head + b"".join(branch.references)
-    small = b"".join(bytes((child, len(row))) + row for child, row in sorted(branch.small.items()))
-    flagged = bytes((len(extension) | _HAS_SMALL,)) + head[1:]
-    return flagged + b"".join(branch.references) + small + len(small).to_bytes(2, "big")
+    return branch_head(extension, mask) + b"".join(references)
 
 
 _REFERENCES = re.compile(rb"\xa0.{32}|\x80", re.DOTALL)
@@ -164,29 +149,15 @@ _REFERENCES = re.compile(rb"\xa0.{32}|\x80", re.DOTALL)
 
 def decode_branch(row: bytes) -> Branch:
     """Read a branch row."""
-    size, end, small = row[0], len(row), None
-    if size & _HAS_SMALL:
-        size ^= _HAS_SMALL
-        end -= 2
-        small = _read_small(row, end - (row[end] << 8 | row[end + 1]), end)
-        end -= row[end] << 8 | row[end + 1]
+    size = row[0]
     at = size + 3
     mask = row[size + 1] << 8 | row[size + 2]
     extension = row[1 : size + 1].decode() if size else ""
-    references = _REFERENCES.findall(row, at, end)
+    references = _REFERENCES.findall(row, at)
     absent = references.count(EMPTY)
-    if len(references) != 16 or absent + 33 * (16 - absent) != end - at:  # some stand inside the row
-        references = _read_references(row[:end], at)
-    return Branch(extension, mask, references, small)
-
-
-def _read_small(row: bytes, at: int, end: int) -> dict[int, bytes]:
-    found = {}
-    while at < end:
-        stop = at + 2 + row[at + 1]
-        found[row[at]] = row[at + 2 : stop]
-        at = stop
-    return found
+    if len(references) != 16 or absent + 33 * (16 - absent) != len(row) - at:  # some stand inside the row
+        references = _read_references(row, at)
+    return Branch(extension, mask, references)
 
 
 def _read_references(row: bytes, at: int) -> list[bytes]:
@@ -244,8 +215,7 @@ class Trie:
         Nodes below 32 bytes stand inside their parents and are not listed, but for the root.
         """
         digits, path, proof = key.hex(), "", list[bytes]()
-        top = self.branch(path)
-        while top is not None:
+        while (top := self.branch(path)) is not None:
             nodes = (top.node, branch_node("", top.references)) if top.extension else (top.node,)
             proof += [node for node in nodes if len(node) >= 32 or not proof]
             path += top.extension
@@ -257,8 +227,6 @@ class Trie:
                 break
             if top.references[child] == EMPTY:
                 return proof
-            small = top.small.get(child)
-            top = self.branch(path) if small is None else decode_branch(small)
         only = self.leaf(path)
         if only is not None:
             node = leaf_node(only[0][len(path) :], only[1])

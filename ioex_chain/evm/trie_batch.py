@@ -11,11 +11,13 @@ from ioex_chain.evm.trie import (
     NIBBLES,
     Branch,
     Trie,
+    branch_head,
     build,
     decode_branch,
     encode_branch,
     leaf_node,
     reference,
+    wrap_branch,
 )
 from ioex_chain.evm.types import EMPTY_TRIE_ROOT
 from ioex_chain.primitives.errors import IoexError
@@ -64,8 +66,6 @@ class _Batch:
         self._existed = [change.existed for change in changes]
         self._before: dict[str, bytes | None] = {}
         self._after: dict[str, bytes | None] = {}
-        self._small: dict[str, bytes] = {}
-        """Small branches whose parent's row is still to be written."""
 
     def run(self) -> bytes:
         """Work from the top; give the root."""
@@ -91,29 +91,8 @@ class _Batch:
         row = self._before[path] = self._get(self._trie.nodes + path.encode())
         return row
 
-    def _store(self, path: str, branch: Branch) -> None:
-        """Write a branch's row, or have a small one wait for its parent's."""
-        if path and branch.is_small:
-            self._small[path] = encode_branch(branch)
-            self._after[path] = None
-        else:
-            self._after[path] = encode_branch(branch)
-
     def _keep(self, path: str, extension: str, mask: int, references: list[bytes]) -> None:
-        """Store a branch that was built anew, with the small ones below it."""
-        branch = Branch(extension, mask, references)
-        for child in range(16):
-            if references[child] != EMPTY and not mask >> child & 1:
-                self._adopt(branch, child, path + extension + NIBBLES[child])
-        self._store(path, branch)
-
-    def _adopt(self, branch: Branch, child: int, path: str) -> None:
-        """Have the child at `path` stand in its parent's row if it is small, and only then."""
-        small = self._small.pop(path, None)
-        if small is not None:
-            branch.small[child] = small
-        else:
-            branch.small.pop(child, None)
+        self._after[path] = encode_branch(extension, mask, references)
 
     def _grow(self, path: str, low: int, high: int, may_have_leaf: bool = True) -> Found:
         """Build what stands at `path`, where no more than one leaf has been."""
@@ -151,8 +130,9 @@ class _Batch:
                 self._child(key[:below], top, child, at, end)
             at = end
         if references.count(EMPTY) < 15:
-            self._store(path, top)
-            return top.node, False
+            payload = b"".join(references)
+            self._after[path] = branch_head(top.extension, top.mask) + payload
+            return wrap_branch(top.extension, payload), False
         return self._collapse(path, top, low, high)
 
     def _child(self, path: str, top: Branch, child: int, low: int, high: int) -> None:
@@ -162,9 +142,7 @@ class _Batch:
         elif top.mask >> child & 1:
             node, is_leaf = self._grow(path, low, high)
         else:
-            small = top.small.get(child)
-            node, is_leaf = self._branch(path, self._known(path) if small is None else small, low, high)
-        self._adopt(top, child, path)
+            node, is_leaf = self._branch(path, self._known(path), low, high)
         top.references[child] = reference(node) if node else EMPTY
         top.mask = top.mask | 1 << child if is_leaf else top.mask & ~(1 << child)
 
@@ -179,13 +157,11 @@ class _Batch:
         at = len(path)
         cut = min(_alike(top.extension, self._keys[end][at:]) for end in (low, high - 1))
         digit = top.extension[cut]
-        moved = Branch(top.extension[cut + 1 :], top.mask, top.references, top.small)
+        moved = Branch(top.extension[cut + 1 :], top.mask, top.references)
+        self._keep(path + top.extension[: cut + 1], moved.extension, moved.mask, moved.references)
         references = [EMPTY] * 16
         references[INDEX[digit]] = reference(moved.node)
-        above, place = Branch(top.extension[:cut], 0, references), path + top.extension[: cut + 1]
-        self._store(place, moved)
-        self._adopt(above, INDEX[digit], place)
-        return above
+        return Branch(top.extension[:cut], 0, references)
 
     def _collapse(self, path: str, top: Branch, low: int, high: int) -> Found:
         """Replace a branch with at most one child by that child."""
@@ -197,11 +173,10 @@ class _Batch:
         if top.mask >> left[0] & 1:
             key, value = self._leaf(below, low, high)
             return leaf_node(key[len(path) :], value), True
-        small = top.small.get(left[0])
-        child = decode_branch(self._known(below) if small is None else small)
+        child = decode_branch(self._known(below))
         self._after[below] = None
-        joined = Branch(below[len(path) :] + child.extension, child.mask, child.references, child.small)
-        self._store(path, joined)
+        joined = Branch(below[len(path) :] + child.extension, child.mask, child.references)
+        self._keep(path, joined.extension, joined.mask, joined.references)
         return joined.node, False
 
     def _leaf(self, path: str, low: int, high: int) -> tuple[str, bytes]:

@@ -57,6 +57,7 @@ from ioex_chain.rpc.eth_backend import (
     FinalityView,
     Location,
     RoundView,
+    SigningView,
     SlotPosition,
     SlotResult,
     SoloTransaction,
@@ -321,6 +322,12 @@ class FakeArbitration:
     def evidence(self) -> Sequence[EvidenceView]:
         head = self.chain.head.header
         return [EvidenceView(SealEvidence(head, head), MEMBERS[0].key, None)]
+
+    def signing(self) -> Sequence[SigningView]:
+        return [
+            SigningView(MEMBERS[0].key, ""),
+            SigningView(MEMBERS[1].key, "watching", "it listens for 2 more slots"),
+        ]
 
 
 class FakeSolo:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ioex_chain.crypto.address import checksum_account
 from ioex_chain.dpos.block import Block
 from ioex_chain.dpos.clock_guard import ClockGuard, PeerClocks
+from ioex_chain.dpos.duties import Reason
 from ioex_chain.dpos.ears import Ears
 from ioex_chain.dpos.journal import Journal
 from ioex_chain.dpos.journal_file import BootMarker, DiskFile, NoMarker, marker_name
@@ -19,6 +20,7 @@ from ioex_chain.dpos.producer import Event, Missed, Order, Producer, Sealed, Sil
 from ioex_chain.dpos.records import DposEntry
 from ioex_chain.dpos.sets import Member
 from ioex_chain.dpos.signer import Signer, SigningKey
+from ioex_chain.dpos.signing_errors import SigningRefused
 from ioex_chain.dpos.votes import Vote
 from ioex_chain.evm.types import Transaction
 from ioex_chain.ledger.errors import StoreError
@@ -27,6 +29,7 @@ from ioex_chain.node import log
 from ioex_chain.node.config import ConfigError, NodeConfig
 from ioex_chain.node.dpos_service import DposService
 from ioex_chain.primitives.types import BlockHash
+from ioex_chain.rpc.eth_backend import SigningView
 from ioex_chain.wallet.files import read_key_file
 from ioex_chain.wallet.hd import MasterKey
 
@@ -191,6 +194,21 @@ class Arbitrators:
         service.on_head.append(lambda _: producer.on_head())
         self._task = asyncio.create_task(self.producer.run())
         self._task.add_done_callback(self._ended)
+
+    def signing(self) -> list[SigningView]:
+        """Tell of each key whether it signs, and why not."""
+        if self.signer is None or self.producer is None:
+            return [SigningView(key, "starting") for key in self.addresses]
+        return [self._signing_of(self.signer, key) for key in self.addresses]
+
+    def _signing_of(self, signer: Signer, key: bytes) -> SigningView:
+        try:
+            signer.check(key)
+        except SigningRefused as refused:
+            return SigningView(key, refused.reason, str(refused))
+        if not ProducerChain(self._service, is_alone=self._is_alone).is_synced():
+            return SigningView(key, Reason.NOT_SYNCED, "the node is fetching the chain, or hears nobody")
+        return SigningView(key, "")
 
     def _open_marker(self) -> BootMarker | NoMarker:
         try:

@@ -17,6 +17,7 @@ from ioex_chain.rpc.eth_backend import (
     EvidenceView,
     FinalityView,
     RoundView,
+    SigningView,
     SlotPosition,
     SlotResult,
     Standing,
@@ -166,6 +167,11 @@ class ArbitrationReader:
             EvidenceView(item, offence.key, self._carrier(blocks))
             for offence, item, blocks in reversed(self._service.finality.offences())
         ]
+
+    def signing(self) -> Sequence[SigningView]:
+        """Tell of each arbitrator key of this node whether it signs."""
+        arbitrators = self._arbitrators
+        return () if arbitrators is None else arbitrators.signing()
 
     def _carrier(self, blocks: Sequence[BlockHash]) -> Checkpoint | None:
         for hash_ in blocks:

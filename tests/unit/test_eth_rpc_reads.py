@@ -238,6 +238,8 @@ async def test_ioex_methods_tell_of_the_consortium(world: World) -> None:
     assert (await world.ask("ioex_getVotes"))[0]["votes"][0]["index"] == "0x2"
     assert (await world.ask("ioex_getFinality"))["stalled"] is False
     assert (await world.ask("ioex_getEvidence"))[0]["kind"] == "seal"
+    signs, listens = await world.ask("ioex_getSigning")
+    assert (signs["signs"], listens["signs"], listens["reason"]) == (True, False, "watching")
     assert (await world.ask("ioex_getSlot", 1))["slot"] is None
     assert (await world.ask("ioex_getBlockPosition", "0x3"))["slot"] == "0x4"
     assert (await world.ask("ioex_getPayload"))["certificate"] is None

@@ -16,6 +16,7 @@ import psutil
 from benchmarks.block_run import Stopwatch
 from benchmarks.dpos_world import bench_spec, clock_of
 from ioex_chain.dpos.codec import decode_block
+from ioex_chain.dpos.execution import EvmWorld
 from ioex_chain.dpos.machine import DposMachine
 from ioex_chain.dpos.mempool_known import KnownTransactions
 from ioex_chain.evm.block import BlockRun
@@ -45,7 +46,8 @@ def import_block(folder: Path, warm: bool) -> dict[str, Any]:
     store = LevelStore(folder / "db", create=False)
     with ThreadPoolExecutor(2) as threads:
         senders, known = Senders(threads), KnownTransactions(1 << 30)
-        ledger = open_dpos_ledger(spec, store, clock_of(spec), senders=senders, known=known).ledger
+        world = EvmWorld(spec, senders)
+        ledger = open_dpos_ledger(spec, store, clock_of(spec), world=world, known=known).ledger
         if warm:
             seen = decode_block(raw, decode_transaction).transactions
             senders.of(seen)

@@ -2,7 +2,8 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from threading import Lock
+from typing import Generic, TypeVar
 
 from ioex_chain import __version__
 from ioex_chain.dpos import indexes
@@ -24,9 +25,35 @@ from ioex_chain.rpc.eth_backend import ArbitrationPort, Location, PoolPort, Solo
 from ioex_chain.rpc.peer_port import PeerPort
 
 T = TypeVar("T")
-_REMEMBERED_BLOCKS = 64
-_REMEMBERED_RECEIPTS = 256
+_BLOCK_BYTES = 16 << 20
+"""Bytes of the blocks that are remembered as they are read; in memory they take a few times as much."""
+_RECEIPTS = 50_000
+"""Receipts that are remembered, of all blocks together."""
 _BAD_BLOCKS = 8
+
+
+class Newest(Generic[T]):
+    """Remembers values by block, the newest first to stay, up to a sum of weights. For several threads."""
+
+    def __init__(self, most: int, weigh: Callable[[T], int]) -> None:
+        self._most = most
+        self._weigh = weigh
+        self._weight = 0
+        self._kept: OrderedDict[BlockHash, T] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, hash_: BlockHash) -> T | None:
+        """Give what is remembered of a block."""
+        return self._kept.get(hash_)
+
+    def keep(self, hash_: BlockHash, value: T) -> None:
+        """Remember a value, and forget the oldest ones that have no room beside it."""
+        with self._lock:
+            old = self._kept.pop(hash_, None)
+            self._weight += self._weigh(value) - (0 if old is None else self._weigh(old))
+            self._kept[hash_] = value
+            while self._weight > self._most and len(self._kept) > 1:
+                self._weight -= self._weigh(self._kept.popitem(last=False)[1])
 
 
 class EthNode:
@@ -50,15 +77,15 @@ class EthNode:
         self._service = service
         self._ledger = service.ledger
         self._heavy = heavy
-        self._blocks: OrderedDict[BlockHash, Block] = OrderedDict()
-        self._receipts: OrderedDict[BlockHash, Sequence[Receipt]] = OrderedDict()
+        self._blocks: Newest[Block] = Newest(_BLOCK_BYTES, lambda block: len(block.raw))
+        self._receipts: Newest[Sequence[Receipt]] = Newest(_RECEIPTS, lambda receipts: 1 + len(receipts))
         self._bad: deque[Block] = deque(maxlen=_BAD_BLOCKS)
         service.on_head.append(self._head_changed)
         self.evm = evm(self)
 
     def _head_changed(self, event: DposHeadChanged) -> None:
         for done in event.connected:
-            _keep(self._receipts, done.entry.hash, done.receipt.receipts, _REMEMBERED_RECEIPTS)
+            self._receipts.keep(done.entry.hash, done.receipt.receipts)
 
     @property
     def peers(self) -> PeerPort:
@@ -105,7 +132,7 @@ class EthNode:
                 found = self._ledger.body(hash_)
             except UnknownBlock:
                 return None
-            _keep(self._blocks, hash_, found, _REMEMBERED_BLOCKS)
+            self._blocks.keep(hash_, found)
         return found
 
     def senders(self, block: Block) -> Sequence[bytes]:
@@ -120,7 +147,7 @@ class EthNode:
             with self._ledger.snapshot() as state:
                 found = indexes.receipts(state, entry.height)
             if self._ledger.is_on_best_chain(entry):
-                _keep(self._receipts, hash_, found, _REMEMBERED_RECEIPTS)
+                self._receipts.keep(hash_, found)
         return found
 
     def locate(self, tx_hash: bytes) -> Location | None:
@@ -166,9 +193,3 @@ class EthNode:
     async def run_heavy(self, work: Callable[[Deadline], T], seconds: float) -> T:
         """Run `work` in a thread beside the import. Raises EngineBusy, ExecutionTimeout, and its errors."""
         return await self._heavy.run(work, seconds)
-
-
-def _keep(kept: OrderedDict[BlockHash, T], hash_: BlockHash, value: T, most: int) -> None:
-    kept[hash_] = value
-    while len(kept) > most:
-        kept.popitem(last=False)

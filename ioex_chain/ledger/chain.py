@@ -115,7 +115,10 @@ class Ledger(LedgerCore[H, B, R]):
         try:
             self._machine.check_block(block)
         except InvalidBlock:
-            self._condemn(entry)
+            if entry.status & Status.UNVERIFIED:
+                self._forget(entry)  # its producer may never have signed it
+            else:
+                self._condemn(entry)
             raise
         self._take_body(entry, block)
         return self._settle(self.head, blame=entry)

@@ -228,32 +228,36 @@ class LedgerCore(Generic[H, B, R]):
         """
         events: list[HeadChanged[H, R]] = []
         verdict: InvalidBlock | WrongSeal | None = None
+        started: list[Entry[H]] = []
         while (target := self._choice.best(base, within)) is not self.head:
             if within is not None and target is base:
                 break  # nothing that contains `within` can be connected
+            started.append(self._index.fork(self.head, target))
             try:
                 step = self._reorganiser.step(target, self._choice)
             except BlockFailed as failed:
-                self._pending.update(failed.notes)
-                if isinstance(failed.reason, WrongSeal):
-                    anchor = self._choice.anchor
-                    self._forget(failed.entry)
-                    if self._choice.anchor is not anchor:
-                        self._choice.refresh(base)
-                else:
-                    self._condemn(failed.entry)
+                self._blame(failed, base)
                 verdict = failed.reason if failed.entry is blame else verdict
                 continue
             step.changes.update(extra or {})
             self._commit(step)
             events.append(step.event)
             base = self.head
-        if events and self._unverified:
-            connected = [event.connected[0].entry for event in events if event.connected]
-            self._verify_waiting([self._index.parent(entry) for entry in connected])
+        if self._unverified:  # also after a failure: what was noted before it stands
+            self._verify_waiting(started)
         if verdict is not None:
             raise verdict
         return merge(events)
+
+    def _blame(self, failed: BlockFailed[H], base: Entry[H]) -> None:
+        self._pending.update(failed.notes)
+        if not isinstance(failed.reason, WrongSeal):
+            self._condemn(failed.entry)
+            return
+        anchor = self._choice.anchor
+        self._forget(failed.entry)
+        if self._choice.anchor is not anchor:
+            self._choice.refresh(base)
 
     def _commit(self, step: Step[H, R]) -> None:
         connected = [done.entry for done in step.event.connected]
@@ -272,8 +276,13 @@ class LedgerCore(Generic[H, B, R]):
             listener(step.event)
 
     def _condemn(self, entry: Entry[H]) -> None:
+        """Mark a block and all above it; headers there that wait for their check are forgotten instead."""
+        self._unverified.pop(entry.hash, None)
+        for waiting in [above for above in self._index.descendants(entry) if above.hash in self._unverified]:
+            if waiting.hash in self._unverified:
+                self._forget(waiting)
         above = self._index.descendants(entry)
-        entry.status |= Status.INVALID
+        entry.status = (entry.status | Status.INVALID) & ~Status.UNVERIFIED
         for descendant in above:
             descendant.status |= Status.INVALID_ANCESTOR
         self._write(self._rows_of([entry, *above]))

@@ -1,7 +1,10 @@
 """What finality and unchecked headers ask of the ledger: anchor, notes, past states, forgetting."""
 
+from dataclasses import replace
+
 import pytest
 from chaingen.dpos_forge import Forge, make_spec, private_key
+from chaingen.dpos_tiny import tiny_transaction
 from chaingen.toy import (
     CounterMachine,
     ToyBlock,
@@ -16,9 +19,11 @@ from chaingen.toy import (
 from ioex_chain.dpos.block import Block
 from ioex_chain.dpos.codec import make_block
 from ioex_chain.dpos.header import SealedHeader
+from ioex_chain.evm.trie import list_root
 from ioex_chain.ledger import schema
 from ioex_chain.ledger.errors import (
     BelowFloor,
+    InvalidBlock,
     KnownInvalid,
     NotYetValid,
     StoreCorrupt,
@@ -299,3 +304,34 @@ def test_waiting_headers_are_known_after_a_restart() -> None:
     feed(ledger, blocks)
     assert ledger._unverified == {}
     ledger.accept_header(side.header)
+
+
+def test_nothing_is_held_against_a_header_whose_seal_was_not_checked() -> None:
+    forge = Forge(make_spec(3, seats=3, max_block_transactions=1))
+    blocks = forge.grow(forge.genesis, 4)
+    ledger = forge.open(MemoryStore(), FixedClock(forge.end_of(60)))
+    ledger.accept_headers([block.header for block in blocks[:2]])
+    many = [tiny_transaction(n=n) for n in range(2)]
+    root = list_root([tx.raw for tx in many])
+    header = SealedHeader(replace(blocks[2].header.header, transactions_root=root), bytes(64) + b"\1")
+    with pytest.raises(InvalidBlock):
+        ledger.accept_block(make_block(header, many, (), blocks[2].payload))
+    assert ledger.entry(header.hash) is None
+    assert ledger._unverified == {}
+
+
+def test_headers_that_wait_above_an_invalid_block_are_forgotten() -> None:
+    store = MemoryStore()
+    forge = Forge(make_spec(3, seats=3))
+    blocks = forge.grow(forge.genesis, 6)
+    ledger = forge.open(store, FixedClock(forge.end_of(60)))
+    entries = ledger.accept_headers([block.header for block in blocks])
+    assert len(ledger._unverified) == 4
+    ledger.invalidate(blocks[0].header.hash)
+    assert ledger._unverified == {}
+    assert [ledger.entry(block.header.hash) is None for block in blocks] == [False, False, *[True] * 4]
+    assert all(entry.status.is_invalid for entry in entries)
+    ledger.reconsider(blocks[0].header.hash)
+    feed(ledger, blocks)
+    assert ledger.head.hash == blocks[-1].header.hash
+    assert check(store, forge.codec).problems == []

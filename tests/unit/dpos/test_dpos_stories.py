@@ -59,5 +59,6 @@ def test_every_class_of_error_has_a_story() -> None:
     classes = {
         kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__
     }
-    assert classes - groups == told
+    settings = {errors.NotTheCheckpoint}  # an operator's word, no rule: test_dpos_checkpoint.py
+    assert classes - groups - settings == told
     assert len(STORIES) >= 40

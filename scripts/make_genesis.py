@@ -93,7 +93,7 @@ def consortium(name: str) -> dict[str, object]:
         "genesis_time": GENESIS_TIME,
         "term_rounds": 56 if slow else 10,
         "min_members": 13 if slow else 1,
-        "execution_gas_limit": 12_000_000 if slow else 30_000_000,
+        "execution_gas_limit": 40_000_000 if slow else 30_000_000,
         "unlock_period": 7 * DAY if slow else 60,
         "jail_period": 30 * DAY if slow else 120,
         "miss_limit": 168,

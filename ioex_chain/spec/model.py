@@ -116,7 +116,7 @@ class DposSpec:
     """A candidate set with fewer members never comes into force."""
     gas_limit: int = 210_000_000
     """Gas of a block: 10,000 plain transfers."""
-    execution_gas_limit: int = 12_000_000
+    execution_gas_limit: int = 40_000_000
     """Gas of a block beyond the transactions' intrinsic gas; docs/performance.md says why this much."""
     system_gas_limit: int = 30_000_000
     """Gas of all system calls of a block together, outside `gas_limit`."""

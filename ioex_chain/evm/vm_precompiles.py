@@ -15,6 +15,7 @@ from eth.vm.forks.cancun.constants import (
 )
 from eth_utils.exceptions import ValidationError
 
+from ioex_chain.evm import vm_bn254
 from ioex_chain.evm import vm_precompiles_bls as bls
 from ioex_chain.evm.vm_blake2 import blake2f
 from ioex_chain.evm.vm_errors import PrecompileFailure
@@ -116,6 +117,8 @@ def look(frame: Frame) -> None:
 
 _OWN: dict[int, Precompile] = {
     0x05: modexp,
+    0x06: vm_bn254.ecadd,
+    0x07: vm_bn254.ecmul,
     0x08: ecpairing,
     0x09: blake2f,
     0x0A: point_evaluation,

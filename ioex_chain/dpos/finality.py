@@ -108,8 +108,18 @@ class Finality(Generic[N]):
         return (*found, *(known for known in self._last_of_set.values() if known not in found))
 
     def votes(self, limit: int = MAX_GREETING) -> tuple[Vote, ...]:
-        """Give votes whose targets are above the final block, those with the highest targets first."""
-        found = sorted(self._pool.above(self.finalised.height), key=_vote_height, reverse=True)
+        """Give right votes of members for targets above the final block, highest targets first.
+
+        Wrong ones and those of strangers are kept as well, to prove who signs twice: they are told to nobody.
+        """
+        links = [link for link in self._pool.links() if link.target.height > self.finalised.height]
+        found: list[Vote] = []
+        for link in sorted(links, key=lambda link: link.target.height, reverse=True):
+            if len(found) >= limit:
+                break
+            entry = self._tree.entry(link.target.hash)
+            if entry is not None and self.link_for(entry) == link:
+                found += self._votes_of_members(link, entry)
         return tuple(found[:limit])
 
     def evidence(self) -> tuple[Evidence, ...]:
@@ -199,8 +209,7 @@ class Finality(Generic[N]):
         new: tuple[Certificate, ...] = ()
         link = self.link_for(entry)
         if link is not None and link.target.height > self.finalised.height:
-            tally = self._pool.votes_for(link)
-            votes = tuple(tally.values())
+            votes = self._votes_of_members(link, entry)
             certificate = self._checked(link, entry) or self._assemble(link, entry)
             if certificate is not None and self._is_below(self.finalised.hash, entry):
                 actions += self._accept(certificate)
@@ -271,6 +280,12 @@ class Finality(Generic[N]):
             return Outcome(Verdict.NEW, votes=(vote,), evidence=found)
         judged = self._judge(certificate, entry, found)
         return Outcome(judged.verdict, judged.actions, (vote,), judged.certificates, found)
+
+    def _votes_of_members(self, link: Link, entry: N) -> tuple[Vote, ...]:
+        """Give the votes for a right link that may be told: who had no seat is known since `entry` is."""
+        members = self._facts.set_at(entry)
+        seats = frozenset(member.key for member in members.members) if members is not None else frozenset()
+        return tuple(vote for key, vote in self._pool.votes_for(link).items() if key in seats)
 
     def _assemble(self, link: Link, entry: N | None) -> Certificate | None:
         members = self._members(link, entry)
@@ -477,7 +492,3 @@ def _has(members: ArbitratorSet, key: bytes) -> bool:
 
 def _target_height(certificate: Certificate) -> int:
     return certificate.link.target.height
-
-
-def _vote_height(vote: Vote) -> int:
-    return vote.link.target.height

@@ -257,6 +257,18 @@ def test_votes_count_by_the_set_in_force_at_the_target(world: World) -> None:
     assert vote_all(world, two, 4, 5, 6).actions == (Prefer(two.hash), Finalize(one.hash))
 
 
+def test_a_strangers_vote_for_a_block_to_come_is_told_to_nobody(world: World) -> None:
+    """A member of another set is watched; whoever told its vote would be blamed for it."""
+    five = members(4, 5, 6, 7, number=1)
+    world.sets[1] = five
+    one = world.add(world.genesis)
+    two = world.make(one, certificate=world.certificate(one, 1, 2, 3), arbitrators=five)
+    assert vote_all(world, two, 1, 5).verdict is Verdict.WAITING
+    world.know(two)
+    assert [vote.signature[:20] for vote in world.connect(two).votes] == [key(5)]
+    assert {vote.signature[:20] for vote in world.finality.votes()} == {key(5)}
+
+
 def test_a_vote_twice_counts_once(world: World) -> None:
     one = world.add(world.genesis)
     assert vote_all(world, one, 1, 1, 1, 2).actions == ()

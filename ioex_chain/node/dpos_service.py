@@ -1,6 +1,8 @@
 """The running DPoS chain: between the event loop and the worker thread that owns ledger and pool."""
 
+import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,6 +15,7 @@ from ioex_chain.dpos.follower import DposHeadChanged, Follower, LedgerTree
 from ioex_chain.dpos.mempool import Mempool
 from ioex_chain.dpos.mempool_types import Change, PoolChange, PooledTransaction, PoolTip
 from ioex_chain.dpos.records import ChainFacts, DposEntry
+from ioex_chain.evm.errors import InvalidTransaction
 from ioex_chain.evm.schema import CODE
 from ioex_chain.evm.state import FlatState
 from ioex_chain.evm.transactions import decode_transaction
@@ -29,6 +32,8 @@ from ioex_chain.rpc.peer_port import PeerPort
 
 T = TypeVar("T")
 logger = log.get(__name__)
+_BATCH = 500
+"""Transactions that the pool is given at a time."""
 _NO_ACCOUNT = Account()
 
 
@@ -75,12 +80,15 @@ class DposService:
         self.peers = parts.peers
         self.stopping = parts.lifetime.stopping
         self._lifetime = parts.lifetime
-        self._runner = ChainRunner(parts.worker, parts.lifetime)
+        self._runner = ChainRunner(parts.worker, parts.lifetime, chain.naming)
         self.facts = ChainFacts(chain.engine.records, lambda: self.ledger.head)
         self.finality = self._new_finality()
         self.follower = parts.follower(
             chain.ledger, self.finality, self.run, tell=self._publish_outcome, conflict=self._conflict
         )
+        self._submitted: list[tuple[Transaction, asyncio.Future[None]]] = []
+        self._is_submitting = False
+        self._pending: deque[PooledTransaction] = deque()
         self.on_head: list[Callable[[DposHeadChanged], None]] = []
         self.on_transaction: list[Callable[[PooledTransaction], None]] = []
         self.on_connected: list[Callable[[float], None]] = []
@@ -131,8 +139,41 @@ class DposService:
     async def submit_transaction(self, raw: bytes) -> bytes:
         """Decode a transaction and add it to the pool; give its hash. Raises InvalidTransaction."""
         tx = decode_transaction(raw)
-        await self.call(lambda: self.mempool.add(tx, self.tip(), local=True))
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._submitted.append((tx, done))
+        asyncio.get_running_loop().call_soon(self._submit)
+        await done
         return tx.hash
+
+    def _submit(self) -> None:
+        """Give the pool all that came while it was busy: a flood costs few turns of the worker."""
+        if self._is_submitting or not self._submitted:
+            return
+        self._is_submitting = True
+        batch, self._submitted = self._submitted[:_BATCH], self._submitted[_BATCH:]
+
+        def over() -> None:
+            self._is_submitting = False
+            self._submit()
+
+        def failed(error: Exception) -> None:
+            over()
+            for _, done in batch:
+                if not done.done():
+                    done.set_exception(error)
+
+        def taken(results: Sequence[PooledTransaction | InvalidTransaction]) -> None:
+            over()
+            for (_, done), result in zip(batch, results, strict=True):
+                if done.done():
+                    continue  # its caller is gone
+                if isinstance(result, InvalidTransaction):
+                    done.set_exception(result)
+                else:
+                    done.set_result(None)
+
+        txs = [tx for tx, _ in batch]
+        self.run(lambda: self.mempool.add_all(txs, self.tip(), local=True), taken, failed)
 
     # --- the pool's view of the chain (`mempool.Chain`), on the worker ------------------------------------
 
@@ -159,7 +200,9 @@ class DposService:
 
     def _pool_moved(self, change: PoolChange) -> None:
         if change.change is Change.PENDING:
-            self._runner.tell(lambda: self._publish_transaction(change.entry))
+            self._pending.append(change.entry)
+            if len(self._pending) == 1:
+                self._runner.tell(self._publish_transactions)
 
     def _publish_head(self, event: DposHeadChanged, seconds: float) -> None:
         self.follower.head_changed(event)
@@ -181,9 +224,11 @@ class DposService:
         for told in tuple(self.on_connected):
             told(seconds)
 
-    def _publish_transaction(self, entry: PooledTransaction) -> None:
-        for listener in tuple(self.on_transaction):
-            listener(entry)
+    def _publish_transactions(self) -> None:
+        while self._pending:
+            entry = self._pending.popleft()
+            for listener in tuple(self.on_transaction):
+                listener(entry)
 
     def _publish_outcome(self, outcome: Outcome) -> None:
         if outcome.verdict is Verdict.CONFLICT:

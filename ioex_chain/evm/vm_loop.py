@@ -1,5 +1,7 @@
 """The machine's loop: fetch, pay, do. The commonest operations stand here, the others in functions."""
 
+import re
+from array import array
 from functools import lru_cache
 
 from eth.exceptions import (
@@ -24,28 +26,50 @@ _PADDING = bytes(33)
 """Running off the end of code is STOP, and a PUSH at the end reads zeros."""
 
 
-class Program:
-    """Code prepared to run: padded, with the places that may be jumped to."""
+_PUSHES = b"|".join(b"(?:%s.{%d})++" % (re.escape(bytes((_PUSH0 + size,))), size) for size in range(1, 33))
+_INSTRUCTIONS = re.compile(b"(?:[^\x60-\x7f]++|" + _PUSHES + b")*+", re.DOTALL)
+"""As many whole instructions as there are: a PUSH goes with its data."""
+_STRIDE = 256
 
-    __slots__ = ("code", "jumpdests")
+
+class Program:
+    """Code prepared to run: padded, with what is known of the places that may be jumped to.
+
+    They are looked for when they are jumped to: code that is called without a jump costs nothing, and what is
+    kept has the size of the code whatever stands in it.
+    """
+
+    __slots__ = ("_marks", "_size", "code", "found")
 
     def __init__(self, code: bytes) -> None:
         self.code = code + _PADDING
-        self.jumpdests = _find_jumpdests(code)
+        self.found = bytearray(len(code))
+        """1 where a jump was found to be allowed."""
+        self._size = len(code)
+        self._marks = array("I", (0,))  # mark i: where the instruction at or around byte i * _STRIDE begins
+
+    def leads(self, target: int) -> bool:
+        """Whether a JUMPDEST that is not data of a PUSH stands at `target`."""
+        if target >= self._size:
+            return False
+        if self.found[target]:
+            return True
+        if self.code[target] != _JUMPDEST or self._boundary(target) != target:
+            return False
+        self.found[target] = 1
+        return True
+
+    def _boundary(self, target: int) -> int:
+        """Give where the instruction at or around `target` begins."""
+        marks = self._marks
+        while len(marks) <= target // _STRIDE:
+            marks.append(_end_of_instructions(self.code, marks[-1], len(marks) * _STRIDE))
+        return _end_of_instructions(self.code, marks[target // _STRIDE], target)
 
 
-def _find_jumpdests(code: bytes) -> frozenset[int]:
-    """Positions of JUMPDEST that are not data of a PUSH."""
-    found = []
-    position, end = 0, len(code)
-    while position < end:
-        op = code[position]
-        if op == _JUMPDEST:
-            found.append(position)
-        elif _PUSH0 < op <= _PUSH32:
-            position += op - _PUSH0
-        position += 1
-    return frozenset(found)
+def _end_of_instructions(code: bytes, start: int, end: int) -> int:
+    found = _INSTRUCTIONS.match(code, start, end)
+    return start if found is None else found.end()  # it matches always: nothing is a match too
 
 
 @lru_cache(maxsize=512)
@@ -73,7 +97,8 @@ def _run(f: Frame) -> None:
     rules = f.world.rules
     costs, functions, check = rules.costs, rules.functions, f.world.check_deadline
     program = prepare(f.msg.code)
-    code, jumpdests = program.code, program.jumpdests
+    code, found, leads = program.code, program.found, program.leads
+    size = len(found)
     stack = f.stack
     append, pop = stack.append, stack.pop
     gas, pc, jumps = f.gas, 0, 0
@@ -111,7 +136,7 @@ def _run(f: Frame) -> None:
             if op == _JUMPI and not pop():
                 pc += 1
                 continue
-            if target not in jumpdests:
+            if target >= size or not (found[target] or leads(target)):
                 raise InvalidJumpDestination("invalid jump destination")
             pc = target
             jumps += 1
@@ -140,17 +165,17 @@ def _run_watched(f: Frame, watcher: Watcher) -> None:
             raise OutOfGas
         f.gas -= rules.costs[op]
         if op in _JUMPS:
-            _jump(f, op, program.jumpdests)
+            _jump(f, op, program)
         else:
             rules.functions[op](f)
             f.pc += 1 + (op - _PUSH0 if _PUSH0 < op <= _PUSH32 else 0)
 
 
-def _jump(f: Frame, op: int, jumpdests: frozenset[int]) -> None:
+def _jump(f: Frame, op: int, program: Program) -> None:
     target = f.stack.pop()
     if op == _JUMPI and not f.stack.pop():
         f.pc += 1
-    elif target in jumpdests:
+    elif program.leads(target):
         f.pc = target
     else:
         raise InvalidJumpDestination("invalid jump destination")

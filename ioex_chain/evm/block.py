@@ -17,7 +17,7 @@ from ioex_chain.evm.plain import PlainTransfers
 from ioex_chain.evm.receipts import encode_receipt, join_blooms, make_receipt
 from ioex_chain.evm.senders import Senders
 from ioex_chain.evm.state import FlatState
-from ioex_chain.evm.transactions import intrinsic_gas
+from ioex_chain.evm.transactions import GAS_TRANSACTION, intrinsic_gas
 from ioex_chain.evm.trie import list_root
 from ioex_chain.evm.types import BlockEnv, Receipt, Transaction, TxOutcome, Withdrawal
 from ioex_chain.evm.vm import PRAGUE, apply_transaction, system_call
@@ -129,14 +129,14 @@ class BlockRun:
     def _apply(self, tx: Transaction, sender: bytes) -> TxOutcome:
         left, limit = self.env.gas_limit - self.gas_used, self.rules.execution_gas_limit
         execution_left = None if limit is None else limit - self.execution_gas
-        if self.rules.short_path:
-            outcome = self._plain.run(tx, sender, left, execution_left)
-            if outcome is not None:
-                return outcome
         if tx.gas > left:
             raise GasLimitReached(f"the transaction asks for {tx.gas}, {left} are left in the block")
-        if limit is not None and tx.gas - intrinsic_gas(tx) > limit:
+        if limit is not None and tx.gas - GAS_TRANSACTION > limit < tx.gas - intrinsic_gas(tx):
             raise ExecutionGasReached(f"{tx.gas} gas, {limit} beyond the intrinsic gas are allowed")
+        if self.rules.short_path:
+            outcome = self._plain.run(tx, sender, execution_left)
+            if outcome is not None:
+                return outcome
         self._meter.begin(execution_left)
         outcome = apply_transaction(self.state, self.env, tx, sender, rules=self._meter.rules)
         if not self._meter.extra:

@@ -32,15 +32,14 @@ class PlainTransfers:
         self._precompiles = rules.precompiles
         self._floor = rules.data_floor
 
-    def run(
-        self, tx: Transaction, sender: bytes, gas_left: int, execution_left: int | None
-    ) -> TxOutcome | None:
+    def run(self, tx: Transaction, sender: bytes, execution_left: int | None) -> TxOutcome | None:
         """Apply the transaction if it is a valid plain transfer; None, with nothing changed, if not.
 
+        What it asks for is in the block's limits: the caller looks.
         What it changes is not journaled: it is only done when it may stand in the block.
         """
         to, base_fee, gas = tx.to, self._env.base_fee, tx.gas
-        if to is None or tx.type == 4 or to in self._precompiles or gas > gas_left:
+        if to is None or tx.type == 4 or to in self._precompiles:
             return None
         payer, payee = self._state.live(sender), self._state.live(to)
         if payer.code_hash != EMPTY_CODE_HASH or payee.code_hash != EMPTY_CODE_HASH:

@@ -55,6 +55,8 @@ def _execute(frame: Frame) -> None:
         if precompile is not None:
             precompile(frame)
         elif msg.code:
+            if world.rules.code_run is not None:
+                world.rules.code_run(len(msg.code))
             run(frame)
     except Revert as error:
         frame.error = error

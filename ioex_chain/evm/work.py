@@ -1,7 +1,9 @@
-"""Work beyond gas: precompiled contracts that are much slower here than their price says.
+"""Work beyond gas: what is much slower here than its price says.
 
-Execution gas counts each call of one of them `WEIGHTS` times its price (docs/protocol.md section 4), so that
-one limit bounds a block's time whatever it runs. Users pay Ethereum's prices: gas is not touched.
+Execution gas counts each call of a slow precompiled contract `WEIGHTS` times its price, and the code of each
+call and creation by its length, because finding its jump targets takes time for which nobody pays
+(docs/protocol.md section 4). So one limit bounds a block's time whatever it runs. Users pay Ethereum's prices:
+gas is not touched.
 """
 
 from collections.abc import Callable
@@ -32,11 +34,14 @@ WEIGHTS = {
 }
 """How many times its price a slow contract counts, as measured by `python -m benchmarks dpos_worst`."""
 
+CODE_BYTES = 4
+"""Bytes of code that count one gas each time the code is run."""
+
 Precompile = Callable[[Any], object]
 
 
 class WorkMeter:
-    """Counts the execution gas that slow contracts add to one transaction after the other."""
+    """Counts the execution gas that slow contracts and long code add to one transaction after the other."""
 
     def __init__(self, rules: Rules) -> None:
         self.extra = 0
@@ -46,7 +51,7 @@ class WorkMeter:
             address: self._metered(run, WEIGHTS[address] - 1) if address in WEIGHTS else run
             for address, run in rules.precompiles.items()
         }
-        self.rules = replace(rules, precompiles=precompiles)
+        self.rules = replace(rules, precompiles=precompiles, code_run=self._code_run)
         """The rules under which calls are counted here."""
 
     def begin(self, left: int | None) -> None:
@@ -57,7 +62,12 @@ class WorkMeter:
         """Count work before it is done. Raises ExecutionGasReached."""
         self.extra += amount
         if self._left is not None and self.extra > self._left:
-            raise ExecutionGasReached(f"its calls of slow contracts need more than {self._left}")
+            raise ExecutionGasReached(
+                f"its calls of slow contracts and long code need more than {self._left}"
+            )
+
+    def _code_run(self, size: int) -> None:
+        self.add(size // CODE_BYTES)
 
     def _metered(self, run: Precompile, times: int) -> Precompile:
         return lambda frame: run(_Metered(frame, lambda gas: self.add(gas * times)))

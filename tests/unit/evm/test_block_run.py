@@ -39,7 +39,7 @@ from ioex_chain.evm.types import (
     Transaction,
     Withdrawal,
 )
-from ioex_chain.evm.work import WEIGHTS
+from ioex_chain.evm.work import CODE_BYTES, WEIGHTS
 from ioex_chain.ledger.overlay import Overlay
 from ioex_chain.ledger.store import MemoryStore
 from ioex_chain.primitives.errors import DecodeError
@@ -175,13 +175,40 @@ def test_slow_contracts_count_by_their_weight_even_when_reverted():
     run = run_on(store)
     outcome = run.try_transaction(make(value=0, gas=200_000))
     assert (outcome.status, outcome.gas_used < 21_000 + 2 * PAIRING + 1_000) == (0, True)
-    assert outcome.execution_gas == outcome.gas_used - 21_000 + 2 * PAIRING * (weight - 1)
+    code = len(pairs(2)) // CODE_BYTES
+    assert outcome.execution_gas == outcome.gas_used - 21_000 + 2 * PAIRING * (weight - 1) + code
     limited = run_on(store, BlockRules(execution_gas_limit=PAIRING * weight))
     with pytest.raises(ExecutionGasReached, match="slow contracts"):
         limited.try_transaction(make(value=0, gas=200_000))
     assert (limited.state.get_nonce(SENDER), limited.state.get_balance(SENDER)) == (0, 100 * WEI)
     limited.try_transaction(make(value=5))
-    assert limited.execution_gas == 0
+    assert limited.execution_gas == code
+
+
+def test_long_code_counts_by_its_length_each_time_it_is_run():
+    called = bytes.fromhex("c0ffee" + "00" * 17)
+    twice = (bytes.fromhex("5f5f5f5f5f73") + called + bytes.fromhex("5af150")) * 2
+    store = world({FRIEND: twice, called: bytes(24_576)})
+    outcome = run_on(store).try_transaction(make(value=0, gas=100_000))
+    extra = outcome.execution_gas - (outcome.gas_used - 21_000)
+    assert (outcome.status, extra) == (1, 2 * 24_576 // CODE_BYTES + len(twice) // CODE_BYTES)
+    creation = run_on(store).try_transaction(make(to=None, value=0, data=bytes(4_096), gas=100_000))
+    assert creation.execution_gas == creation.gas_used - intrinsic(4_096) + 4_096 // CODE_BYTES
+    limited = run_on(store, BlockRules(execution_gas_limit=2 * 24_576 // CODE_BYTES))
+    with pytest.raises(ExecutionGasReached, match="long code"):
+        limited.try_transaction(make(value=0, gas=33_000))
+
+
+def intrinsic(initcode: int) -> int:
+    """Give the gas of a creation with so many zero bytes (EIP-3860)."""
+    return 21_000 + 32_000 + 4 * initcode + 2 * initcode // 32
+
+
+def test_a_plain_transfer_may_not_ask_for_more_than_a_block_has_either():
+    run = run_on(world(), BlockRules(execution_gas_limit=30_000))
+    with pytest.raises(ExecutionGasReached, match="allowed"):
+        run.try_transaction(make(gas=51_001))
+    assert run.try_transaction(make(gas=51_000)).execution_gas == 0
 
 
 def test_system_calls_share_one_budget():

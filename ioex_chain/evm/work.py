@@ -2,8 +2,8 @@
 
 Execution gas counts each call of a slow precompiled contract `WEIGHTS` times its price, and the code of each
 call and creation by its length, because finding its jump targets takes time for which nobody pays
-(docs/protocol.md section 4). So one limit bounds a block's time whatever it runs. Users pay Ethereum's prices:
-gas is not touched.
+(docs/protocol.md section 4). So one limit bounds a block's time whatever it runs. Users pay Ethereum's
+prices: gas is not touched.
 """
 
 from collections.abc import Callable

@@ -72,10 +72,14 @@ def _end_of_instructions(code: bytes, start: int, end: int) -> int:
     return start if found is None else found.end()  # it matches always: nothing is a match too
 
 
-@lru_cache(maxsize=512)
+_KEPT_SIZE = 24_576
+"""Bytes of code that is kept prepared: as much as a contract has; what is longer is run once."""
+_prepare = lru_cache(maxsize=512)(Program)
+
+
 def prepare(code: bytes) -> Program:
     """Give the program of some code; the latest ones are kept (a code object's hash is taken once)."""
-    return Program(code)
+    return _prepare(code) if len(code) <= _KEPT_SIZE else Program(code)
 
 
 def run(f: Frame) -> None:

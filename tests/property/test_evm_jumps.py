@@ -5,7 +5,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ioex_chain.evm.vm_loop import Program
+from ioex_chain.evm.vm_loop import Program, prepare
 
 JUMPDEST, PUSH0, PUSH32 = 0x5B, 0x5F, 0x7F
 OPERATIONS = st.sampled_from([0x00, JUMPDEST, JUMPDEST, 0x60, 0x61, 0x70, PUSH32, 0x80])
@@ -38,3 +38,9 @@ def test_no_code_makes_its_analysis_large():
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert size < 3 * 49_152
+
+
+def test_what_is_longer_than_a_contract_is_not_kept():
+    contract, longer = bytes(24_576), bytes(24_577)
+    assert prepare(contract) is prepare(contract)
+    assert prepare(longer) is not prepare(longer)

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -84,10 +85,6 @@ class DataDir:
         return self.path / "pow.reindex"
 
     @property
-    def _aside(self) -> Path:
-        return self.path / "pow.old"
-
-    @property
     def cookie(self) -> Path:
         """The RPC password of this run."""
         return self.path / ".cookie"
@@ -121,6 +118,11 @@ class DataDir:
     def dpos_database(self) -> Path:
         """The DPoS chain's database."""
         return self.dpos / "chain"
+
+    @property
+    def dpos_rebuilt(self) -> Path:
+        """Where a reindex makes the DPoS chain's new database."""
+        return self.dpos / "chain.reindex"
 
     @property
     def dpos_cookie(self) -> Path:
@@ -227,21 +229,33 @@ class DataDir:
 
         Raises StoreFull.
         """
+        self._swap(self.database, self.rebuilt, lambda: self.write_identity(identity))
+
+    def take_rebuilt_dpos(self) -> None:
+        """Do the same for the DPoS chain. Raises StoreFull."""
+        self._swap(self.dpos_database, self.dpos_rebuilt, lambda: None)
+
+    def _swap(self, database: Path, rebuilt: Path, between: Callable[[], None]) -> None:
+        aside = _aside(database)
         try:
-            shutil.rmtree(self._aside, ignore_errors=True)
-            self.database.rename(self._aside)
-            self.write_identity(identity)
-            self.rebuilt.rename(self.database)
-            shutil.rmtree(self._aside)
+            shutil.rmtree(aside, ignore_errors=True)
+            database.rename(aside)
+            between()
+            rebuilt.rename(database)
+            shutil.rmtree(aside)
         except OSError as error:
             raise StoreFull(
                 f"cannot put the new database in place in {self.path}: {error.strerror}; run it again"
             ) from error
 
     def _end_interrupted_swap(self) -> None:
-        if self._aside.exists() and self.rebuilt.exists() and not self.database.exists():
-            self.rebuilt.rename(self.database)
-            shutil.rmtree(self._aside, ignore_errors=True)
+        for database, rebuilt in (
+            (self.database, self.rebuilt),
+            (self.dpos_database, self.dpos_rebuilt),
+        ):
+            if _aside(database).exists() and rebuilt.exists() and not database.exists():
+                rebuilt.rename(database)
+                shutil.rmtree(_aside(database), ignore_errors=True)
 
     def lock(self) -> None:
         """Take the folder for this process. Raises StoreLocked, StoreFull."""
@@ -269,6 +283,10 @@ class DataDir:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+def _aside(database: Path) -> Path:
+    return database.with_name(database.name + ".old")
 
 
 def _is_sound(identity: Identity) -> bool:

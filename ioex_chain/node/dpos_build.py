@@ -1,9 +1,11 @@
 """Puts the DPoS chain together: its rules, its state, its database."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from ioex_chain.dpos.block import Block
 from ioex_chain.dpos.codec import block_codec
@@ -37,6 +39,8 @@ HISTORY = 256
 _MIB = 1 << 20
 _RECOVERY_THREADS = 2
 
+_COMMAND = re.compile(r"ioex db (?:check|repair|compact|reindex)(?! --chain)")
+
 DposLedger = Ledger[SealedHeader, Block, BlockReceipt]
 
 
@@ -56,6 +60,17 @@ class DposChain:
     """What a solo chain keeps beside itself; None for any other."""
     is_new: bool
     """Whether this very start made the chain's genesis."""
+    database: Path
+
+    def naming(self, error: StoreError) -> StoreError:
+        """Give the error with this chain's place and commands in its message."""
+        return naming_dpos(error, self.database)
+
+
+def naming_dpos(error: StoreError, place: Path) -> StoreError:
+    """Give the error with the database's folder in its message, and the commands as this chain takes them."""
+    text = str(naming(error, place))
+    return type(error)(_COMMAND.sub(r"\g<0> --chain dpos", text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,33 +130,82 @@ def open_dpos_ledger(
 @contextmanager
 def open_dpos(config: NodeConfig, datadir: DataDir, spec: NetworkSpec, clock: Clock) -> Iterator[DposChain]:
     """Open the chain in a data directory that is locked already. Raises StoreError, InvalidCheckpoint."""
+    with (
+        ThreadPoolExecutor(_RECOVERY_THREADS, thread_name_prefix="recover") as threads,
+        ExitStack() as opened,
+    ):
+        opened.callback(threads.shutdown, cancel_futures=True)
+        try:
+            chain = _open(config, datadir, spec, clock, threads, opened)
+        except StoreError as error:
+            raise naming_dpos(error, datadir.dpos_database) from error
+        yield chain
+
+
+def _open(
+    config: NodeConfig,
+    datadir: DataDir,
+    spec: NetworkSpec,
+    clock: Clock,
+    threads: ThreadPoolExecutor,
+    opened: ExitStack,
+) -> DposChain:
     checkpoint = parse_checkpoint(config.dpos_checkpoint)
     is_new = datadir.is_new and not datadir.dpos_database.exists()
     datadir.dpos.mkdir(mode=0o700, exist_ok=True)
+    under = Under.of(spec, clock, threads, datadir if config.solo else None)
+    store = open_dpos_store(config, datadir, create=True)
+    kept = opened.enter_context(closing(GroupStore(store)))
+    known = KnownTransactions()
+    rules = open_dpos_ledger(
+        spec,
+        kept,
+        under.clock,
+        world=under.world,
+        known=known,
+        archive=config.archive,
+        checkpoint=checkpoint,
+    )
+    return DposChain(
+        spec,
+        store,
+        rules.ledger,
+        rules.engine,
+        rules.machine,
+        under.senders,
+        known,
+        under.clock,
+        under.notes,
+        is_new,
+        datadir.dpos_database,
+    )
+
+
+def open_dpos_store(config: NodeConfig, datadir: DataDir, *, create: bool) -> LevelStore:
+    """Open the DPoS chain's database. Raises StoreError."""
     cache = config.db_cache_mb * _MIB
-    threads = ThreadPoolExecutor(_RECOVERY_THREADS, thread_name_prefix="recover")
-    kept: GroupStore | None = None
-    try:
-        store = LevelStore(
-            datadir.dpos_database, create=True, write_buffer=max(4 * _MIB, cache // 3), cache=cache // 3
-        )
-        kept = GroupStore(store)
-        senders, known = Senders(threads), KnownTransactions()
-        world: World = EvmWorld(spec, senders)
-        notes = None
-        if config.solo:
-            notes = Notes.load(datadir.solo_notes)
-            senders, clock = SoloSenders(threads), SoloClock(clock, notes)
-            world = SoloWorld(spec, senders, notes)
-        rules = open_dpos_ledger(
-            spec, kept, clock, world=world, known=known, archive=config.archive, checkpoint=checkpoint
-        )
-        yield DposChain(
-            spec, store, rules.ledger, rules.engine, rules.machine, senders, known, clock, notes, is_new
-        )
-    except StoreError as error:
-        raise naming(error, datadir.dpos_database) from error
-    finally:
-        threads.shutdown(cancel_futures=True)
-        if kept is not None:
-            kept.close()
+    return LevelStore(
+        datadir.dpos_database, create=create, write_buffer=max(4 * _MIB, cache // 3), cache=cache // 3
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Under:
+    """What lies under the chain's rules: the EVM's state and the clock, or a solo chain's."""
+
+    world: World
+    senders: Senders
+    clock: Clock
+    notes: Notes | None
+
+    @classmethod
+    def of(
+        cls, spec: NetworkSpec, clock: Clock, threads: ThreadPoolExecutor, solo: DataDir | None = None
+    ) -> "Under":
+        """Put it together; `solo` is the folder of a solo chain. Raises StoreError."""
+        if solo is None:
+            senders = Senders(threads)
+            return cls(EvmWorld(spec, senders), senders, clock, None)
+        notes = Notes.load(solo.solo_notes, is_new=not solo.dpos_database.exists())
+        recovered = SoloSenders(threads)
+        return cls(SoloWorld(spec, recovered, notes), recovered, SoloClock(clock, notes), notes)

@@ -15,8 +15,15 @@ T = TypeVar("T")
 class ChainRunner:
     """Runs what writes a chain's ledger and pool, in order. A failing disk stops the node."""
 
-    def __init__(self, worker: Worker, lifetime: Lifetime) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        lifetime: Lifetime,
+        naming: Callable[[StoreError], StoreError] = lambda error: error,
+    ) -> None:
+        """`naming` puts the database's place into an error's message."""
         self._worker = worker
+        self._naming = naming
         self._lifetime = lifetime
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -34,7 +41,7 @@ class ChainRunner:
         try:
             return await self._worker.call(function)
         except StoreError as error:
-            self._lifetime.fail(error)
+            self._lifetime.fail(self._naming(error))
             raise
 
     def run(
@@ -57,7 +64,7 @@ class ChainRunner:
         if error is None:
             done(future.result())
         elif isinstance(error, StoreError):
-            self._lifetime.fail(error)
+            self._lifetime.fail(self._naming(error))
         elif isinstance(error, Exception):
             failed(error)
         else:

@@ -15,13 +15,17 @@ from ioex_chain.evm.errors import InvalidSignature
 from ioex_chain.evm.senders import Senders
 from ioex_chain.evm.state import FlatState
 from ioex_chain.evm.types import BlockEnv, Transaction
+from ioex_chain.ledger.errors import StoreCorrupt, StoreFull
 from ioex_chain.ledger.types import StateView
-from ioex_chain.node.datadir import write_atomically
+from ioex_chain.node.datadir import checksum, write_atomically
 from ioex_chain.primitives.clock import Clock
 from ioex_chain.spec.model import NetworkSpec
 
 MARK = int.from_bytes(b"impersonates", "big")
 """The upper 96 bits of r in the signature of an impersonated account's transaction; s is 1."""
+
+
+_ELSE = "or start a new chain with another --datadir"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +59,34 @@ class Notes:
     edits: dict[int, list[Edit]] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: Path) -> "Notes":
-        """Read the file, or begin anew. Raises OSError, ValueError."""
+    def load(cls, path: Path, *, is_new: bool) -> "Notes":
+        """Read the file, or begin it with a new chain. Raises StoreCorrupt, StoreFull."""
         notes = cls(path)
-        if path.exists():
-            content = json.loads(path.read_text("utf-8"))
-            notes.lead = content["lead"]
-            for height, rows in content["edits"].items():
-                notes.edits[int(height)] = [_edit(row) for row in rows]
+        try:
+            if is_new:
+                notes.save()
+            else:
+                notes._read(json.loads(path.read_bytes()))
+        except FileNotFoundError as error:
+            raise StoreCorrupt(f"{path} is missing beside a solo chain; put it back, {_ELSE}") from error
+        except OSError as error:
+            raise StoreFull(f"cannot use {path}: {error.strerror}") from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise StoreCorrupt(f"{path} is damaged; restore it, {_ELSE}") from error
         return notes
+
+    def _read(self, content: Any) -> None:
+        if content.pop("checksum") != checksum(content):
+            raise ValueError
+        self.lead = content["lead"]
+        for height, rows in content["edits"].items():
+            self.edits[int(height)] = [_edit(row) for row in rows]
 
     def save(self) -> None:
         """Write the file. Raises OSError."""
         edits = {str(height): [_row(edit) for edit in rows] for height, rows in self.edits.items()}
-        write_atomically(self.path, json.dumps({"lead": self.lead, "edits": edits}).encode())
+        content: dict[str, Any] = {"lead": self.lead, "edits": edits}
+        write_atomically(self.path, json.dumps({**content, "checksum": checksum(content)}).encode())
 
 
 def _row(edit: Edit) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from ioex_chain.dpos.votes import Certificate, Link, Vote
 
 def assemble(link: Link, votes: Mapping[bytes, Vote], members: ArbitratorSet) -> Certificate | None:
     """Make the certificate of a link out of votes by key; None while they are fewer than the quorum."""
+    if len(votes) < members.quorum:
+        return None
     signers, signatures = 0, []
     for position, member in enumerate(members.members):
         vote = votes.get(member.key)

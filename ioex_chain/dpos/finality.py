@@ -270,13 +270,13 @@ class Finality(Generic[N]):
 
     def _count(self, vote: Vote, entry: N | None, found: tuple[Evidence, ...]) -> Outcome:
         link = vote.link
-        certificate = self._assemble(link, entry)
+        certificate = None if link.target.hash in self._certified else self._assemble(link, entry)
         if entry is None or self.link_for(entry) is None:
             if certificate is not None:
                 waits = self._wait(certificate, entry)
                 return Outcome(Verdict.WAITING, waits.actions, evidence=found, wanted=waits.wanted)
             return Outcome(Verdict.WAITING, evidence=found)
-        if certificate is None or link.target.hash in self._certified:
+        if certificate is None:
             return Outcome(Verdict.NEW, votes=(vote,), evidence=found)
         judged = self._judge(certificate, entry, found)
         return Outcome(judged.verdict, judged.actions, (vote,), judged.certificates, found)

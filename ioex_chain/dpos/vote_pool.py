@@ -23,6 +23,7 @@ class VotePool:
         self._per_key = per_key
         self._max_keys = max_keys
         self._by_key: dict[bytes, dict[int, list[Vote]]] = {}
+        self._tops: dict[bytes, tuple[int, int]] = {}
         self._tallies: dict[Link, dict[bytes, Vote]] = {}
         self._signatures: dict[tuple[Link, bytes], None] = {}
 
@@ -53,13 +54,19 @@ class VotePool:
         at_height = heights.setdefault(vote.link.target.height, [])
         if any(known.link == vote.link for known in at_height):
             return False, None
-        proof = self._conflict(heights, vote)
+        proof = None if self._goes_up(key, vote.link) else self._conflict(heights, vote)
         if len(at_height) < PER_HEIGHT:
             at_height.append(vote)
             self._tallies.setdefault(vote.link, {})[key] = vote
             self._signatures[vote.link, vote.signature] = None
             self._shrink(key)
         return True, proof
+
+    def _goes_up(self, key: bytes, link: Link) -> bool:
+        """Whether a key's target is higher than any before and its source not lower: that breaks no rule."""
+        target, source = self._tops.get(key, (-1, -1))
+        self._tops[key] = max(target, link.target.height), max(source, link.source.height)
+        return link.target.height > target and link.source.height >= source
 
     def _conflict(self, heights: dict[int, list[Vote]], vote: Vote) -> VoteEvidence | None:
         for votes in heights.values():
@@ -76,7 +83,7 @@ class VotePool:
             oldest = next(iter(self._by_key))
             for height in list(self._by_key[oldest]):
                 self._forget(oldest, height)
-            del self._by_key[oldest]
+            del self._by_key[oldest], self._tops[oldest]
 
     def _forget(self, key: bytes, height: int) -> None:
         for vote in self._by_key[key].pop(height):

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from aiohttp import web
@@ -39,6 +39,10 @@ class Connection(web.RequestHandler):
         self._port = manager
         self._is_plain = manager.lane is not None
         self._remote = ""
+        self._work: asyncio.Task[None] | None = None
+        """The plain request that is being answered; what comes meanwhile is `_held`, at most one piece."""
+        self._held = b""
+        self._ends = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note who called."""
@@ -52,6 +56,11 @@ class Connection(web.RequestHandler):
         Once something has come that is not exactly one whole request, aiohttp's reader may be in the middle
         of a message, so that everything after it is its matter too.
         """
+        if self._work is not None:
+            self._held += data
+            if self.transport is not None:
+                self.transport.pause_reading()
+            return
         if self._is_plain:
             body = self._port.lane.body_of(data) if self._port.lane is not None else None
             if body is None:
@@ -66,14 +75,62 @@ class Connection(web.RequestHandler):
         return waits and not (self._messages or self._close or self._force_close or self._paused)
 
     def _answer_plain(self, body: bytes) -> bool:
-        lane, transport = self._port.lane, self.transport
+        lane = self._port.lane
         reply = lane.answer(body, self._remote) if lane is not None else None
-        if reply is None or transport is None:
+        if reply is None:
             return False
         self._port.heard(self)
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        transport.write(reply)
+        if isinstance(reply, bytes):
+            self._send_plain(reply)
+        else:
+            self._work = self._loop.create_task(self._answer_later(reply))
         return True
+
+    def _send_plain(self, reply: bytes) -> None:
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self.transport is not None:
+            self.transport.write(reply)
+
+    async def _answer_later(self, reply: Coroutine[Any, Any, bytes]) -> None:
+        try:
+            answer = await reply
+        except Exception:
+            log.exception("a request could not be answered")
+            self.force_close()
+            return
+        self._work = None
+        self._send_plain(answer)
+        held, self._held = self._held, b""
+        if self._ends:
+            self.close()
+        elif held and self.transport is not None:
+            self.transport.resume_reading()
+            self.data_received(held)
+
+    def close(self) -> None:
+        """End the connection, after the answer that is under way."""
+        if self._work is None:
+            super().close()
+        else:
+            self._ends = True
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        """End the connection; what is under way has `timeout` seconds."""
+        if self._work is not None:
+            await asyncio.wait((self._work,), timeout=timeout)
+        await super().shutdown(timeout)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Leave off what nobody waits for any more."""
+        if self._work is not None:
+            self._work.cancel()
+        super().connection_lost(exc)
+
+    def _process_keepalive(self) -> None:
+        """Close an idle connection; one whose request is being answered is not idle."""
+        if self._work is not None:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
 
     def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
         """Put the frame guard between the socket and aiohttp's WebSocket reader."""

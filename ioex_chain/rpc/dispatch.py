@@ -129,10 +129,25 @@ class Dispatcher:
         None for all others, and nothing has happened: `handle` answers them.
         """
         call = self._plain_call(body)
-        if call is None:
+        entry = None if call is None else self.table.get(call.method)
+        if call is None or entry is None or entry.mark.write:
             return None
-        entry = self.table.get(call.method)
-        if entry is None or entry.is_async or entry.mark.thread or entry.mark.write:
+        return self._at_once(entry, call, context)
+
+    def begin(self, body: bytes, context: CallContext) -> bytes | Coroutine[Any, Any, Reply] | None:
+        """Answer one request at once if `handle_now` would; else give what answers it, not yet begun.
+
+        None for what is not a 2.0 call of a known method that everybody may call: `handle` answers that.
+        """
+        call = self._plain_call(body)
+        entry = None if call is None else self.table.get(call.method)
+        if call is None or entry is None or entry.mark.write:
+            return None
+        reply = self._at_once(entry, call, context)
+        return self._single(call, context) if reply is None else reply
+
+    def _at_once(self, entry: Method, call: Call, context: CallContext) -> bytes | None:
+        if entry.is_async or entry.mark.thread:
             return None
         start = time.perf_counter()
         try:

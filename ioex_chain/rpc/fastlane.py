@@ -1,22 +1,26 @@
-"""The short way of plain requests: whole HTTP messages whose method answers at once, one write each.
+"""The short way of plain requests: whole HTTP messages with one call each, answered by one write each.
 
 A request takes it when its bytes come in one piece, its head has nothing but the fields listed here, and
-its method is a plain function. Everything else, also whatever is wrong in any way, goes the usual way
-through aiohttp, which decides and answers; so nothing is accepted here that is refused there.
+its method changes nothing of the operator's. Everything else, also whatever is wrong with head or JSON,
+goes the usual way through aiohttp, which decides and answers; so nothing is accepted here that is refused
+there. A method that waits does so within the dispatcher's limits, as on the usual way.
 """
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
 
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 
 from ioex_chain.rpc.context import CallContext
-from ioex_chain.rpc.dispatch import Dispatcher
+from ioex_chain.rpc.dispatch import Dispatcher, Reply
 from ioex_chain.rpc.origin import OriginPolicy
 
 _START = b"POST / HTTP/1.1\r\n"
 _END = b"\r\n\r\n"
+_OK = b"HTTP/1.1 200 OK"
 _PLAIN_FIELDS = frozenset(
     ("host", "content-length", "content-type", "accept", "accept-encoding", "accept-language", "user-agent")
 )
@@ -44,7 +48,7 @@ class FastLane:
         self._policy = policy
         self._heads: dict[bytes, _Head] = {}
         own = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        self._begin = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+        self._begin = b"\r\nContent-Type: application/json\r\nContent-Length: "
         self._middle = f"\r\n{own}Server: {SERVER_SOFTWARE}\r\nDate: ".encode()
 
     def body_of(self, data: bytes) -> bytes | None:
@@ -60,13 +64,22 @@ class FastLane:
             return None
         return data[end + 4 :]
 
-    def answer(self, body: bytes, remote: str) -> bytes | None:
-        """Give the whole response to a body; None when the request must go the usual way."""
-        reply = self._dispatcher.handle_now(body, CallContext(False, remote))
-        if reply is None:
+    def answer(self, body: bytes, remote: str) -> bytes | Coroutine[Any, Any, bytes] | None:
+        """Give the whole response to a body, or what waits for it; None: it must go the usual way."""
+        found = self._dispatcher.begin(body, CallContext(False, remote))
+        if found is None:
             return None
+        return self._response(_OK, found) if isinstance(found, bytes) else self._later(found)
+
+    async def _later(self, work: Coroutine[Any, Any, Reply]) -> bytes:
+        reply = await work
+        status = HTTPStatus(reply.status)
+        line = _OK if status == HTTPStatus.OK else f"HTTP/1.1 {status.value} {status.phrase}".encode()
+        return self._response(line, reply.body or b"")
+
+    def _response(self, line: bytes, body: bytes) -> bytes:
         date = rfc822_formatted_time().encode()
-        return b"".join((self._begin, b"%d" % len(reply), self._middle, date, _END, reply))
+        return b"".join((line, self._begin, b"%d" % len(body), self._middle, date, _END, body))
 
     def _judge(self, head: bytes) -> _Head:
         if len(self._heads) >= _REMEMBERED:

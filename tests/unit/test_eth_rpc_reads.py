@@ -1,5 +1,6 @@
 """Blocks, state, transactions and fees: which block a request means, and what is said of it."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -219,6 +220,10 @@ async def test_raw_forms_hash_to_what_they_are(world: World) -> None:
     assert [t["txHash"] for t in traces] == block["transactions"]
     assert await world.ask("debug_traceBlock", await world.ask("ioex_getRawBlock", "0x2")) != traces
     assert (await world.error("debug_traceBlock", "0xc0"))["code"] == -32602
+    began = time.process_time()
+    for many in ("c4c3010101", "f9ffff" + "01" * 65_535, "fa1e8480" + "01" * 2_000_000):
+        assert "code" in await world.error("debug_traceBlock", "0x" + many)
+    assert time.process_time() - began < 5  # 130 s for a reader that copies what is left at each item
     assert (await world.error("debug_traceBlockByNumber", "0x0"))["message"] == "genesis is not traceable"
 
 

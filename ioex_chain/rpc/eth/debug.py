@@ -9,6 +9,8 @@ import rlp
 from ioex_chain.crypto.hashes import keccak256
 from ioex_chain.dpos.block import Block
 from ioex_chain.evm.receipts import encode_receipt
+from ioex_chain.primitives import rlp as strict_rlp
+from ioex_chain.primitives.errors import DecodeError
 from ioex_chain.primitives.types import BlockHash
 from ioex_chain.rpc.errors import Code, ParameterError, RpcError
 from ioex_chain.rpc.eth import render
@@ -41,6 +43,8 @@ from ioex_chain.rpc.params import Param
 from ioex_chain.rpc.registry import method
 
 GROUP = "debug"
+_BLOCK_FIELDS = 5
+"""Most fields of a block: Ethereum's form has four, ours has the seal too."""
 TRACE_ERRORS = (PRUNED_HISTORY, -32000, StatePruned, EngineBusy, ExecutionTimeout)
 
 
@@ -190,9 +194,9 @@ class DebugApi:
 
 
 def _block_hash(block: bytes) -> BlockHash:
-    """Find the hash of the header that a block's RLP begins with."""
+    """Find the hash of the header that a block's RLP begins with; nothing else of it is read."""
     try:
-        header = rlp.decode(block, strict=True)[0]
-        return BlockHash(keccak256(rlp.encode(header)))
-    except (rlp.DecodingError, IndexError, TypeError, RecursionError) as error:
+        header = strict_rlp.items(block, strict_rlp.whole(block), _BLOCK_FIELDS)[0]
+    except (DecodeError, IndexError) as error:
         raise ParameterError("block", "is not a block's RLP") from error
+    return BlockHash(keccak256(block[header.at : header.end]))

@@ -99,6 +99,7 @@ def main() -> None:
         rpc_port=0,
         p2p_port=0,
         only_peers=True,
+        dpos=False,
         verify_processes=options.processes,
     )
     asyncio.run(run(options.folder, config, quiet=options.quiet))

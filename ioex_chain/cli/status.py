@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ioex_chain.cli.dpos_state import dpos_state, show_dpos_state
 from ioex_chain.cli.options import Session, command, fail, out
 from ioex_chain.rpc.client import RpcClientError, RpcUnreachable
 
@@ -13,7 +14,7 @@ from ioex_chain.rpc.client import RpcClientError, RpcUnreachable
 @command()
 def status(session: Session) -> None:
     """Show what the node is doing. Exits 3 when none answers."""
-    state, mining = asyncio.run(_ask(session))
+    state, mining, dpos = asyncio.run(_ask(session))
 
     def text() -> None:
         out.print(
@@ -28,8 +29,10 @@ def status(session: Session) -> None:
         out.print(f"syncing     {_progress(state)}", highlight=False)
         for warning in state["warnings"]:
             out.print(f"[yellow]warning:[/] {warning}", highlight=False, soft_wrap=True)
+        if dpos is not None:
+            show_dpos_state(dpos)
 
-    session.show({**state, "networkhashps": mining["networkhashps"]}, text)
+    session.show({**state, "networkhashps": mining["networkhashps"], "dpos": dpos}, text)
 
 
 def _progress(state: dict[str, Any]) -> str:
@@ -51,13 +54,13 @@ def _percent(part: int, whole: int) -> str:
     return f"{math.floor(1000 * part / whole) / 10} %"
 
 
-async def _ask(session: Session) -> tuple[dict[str, Any], dict[str, Any]]:
+async def _ask(session: Session) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]:
     async with session.client() as client:
         state, mining = await client.batch([("getnodestate", []), ("getmininginfo", [])])
     for answer in (state, mining):
         if isinstance(answer, Exception):
             raise answer
-    return state, mining
+    return state, mining, await dpos_state(session, state)
 
 
 def _span(seconds: int) -> str:
@@ -73,29 +76,50 @@ def _span(seconds: int) -> str:
 def wait_sync(
     session: Session,
     timeout: Annotated[float, typer.Option(help="Seconds to wait at most; 0 waits for ever.", min=0)] = 0,
-    height: Annotated[int, typer.Option(help="Wait for this height too.", min=0)] = 0,
+    height: Annotated[int, typer.Option(help="Wait for this height of the PoW chain too.", min=0)] = 0,
+    both: Annotated[bool, typer.Option("--dpos/--no-dpos", help="Wait for the DPoS chain too.")] = True,
 ) -> None:
     """Return when the node answers and is synced (and at --height); exit 1 when that takes too long."""
-    state = asyncio.run(_wait(session, timeout or None, height))
-    if state is None:
+    found = asyncio.run(_wait(session, timeout or None, height, both))
+    if found is None:
         fail(f"not synced within {timeout:g} s", as_json=session.as_json)
         return
+    state, dpos = found
+    shown = dpos and {"height": dpos["height"], "bestblockhash": dpos["bestblockhash"]}
+    also = f", DPoS chain at {dpos['height']}" if dpos else ""
     session.show(
-        {"height": state["height"], "bestblockhash": state["bestblockhash"]},
-        lambda: out.print(f"synced at height {state['height']}", highlight=False),
+        {"height": state["height"], "bestblockhash": state["bestblockhash"], "dpos": shown},
+        lambda: out.print(f"synced at height {state['height']}{also}", highlight=False),
     )
 
 
-async def _wait(session: Session, timeout: float | None, height: int) -> dict[str, Any] | None:
+Found = tuple[dict[str, Any], dict[str, Any] | None]
+
+
+async def _wait(session: Session, timeout: float | None, height: int, both: bool) -> Found | None:
     try:
         async with asyncio.timeout(timeout):
             while True:
-                state = await _state(session)
-                if state and not state["syncing"] and state["height"] >= height:
-                    return state
+                found = await _synced(session, height, both)
+                if found is not None:
+                    return found
                 await asyncio.sleep(0.5)
     except TimeoutError:
         return None
+
+
+async def _synced(session: Session, height: int, both: bool) -> Found | None:
+    """Give what the node says when it is synced; None while it is not, or does not answer."""
+    state = await _state(session)
+    if state is None or state["syncing"] or state["height"] < height:
+        return None
+    if not both or state["dpos_rpc"] is None:
+        return state, None
+    try:
+        dpos = await dpos_state(session, state)
+    except RpcUnreachable:
+        return None
+    return None if dpos is None or dpos["syncing"] else (state, dpos)
 
 
 async def _state(session: Session) -> dict[str, Any] | None:

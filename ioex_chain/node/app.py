@@ -129,6 +129,7 @@ async def _start_parts(
         parts.push_async_callback(part.stop)
         return part
 
+    service.dpos_rpc = None if dpos is None else ""
     peering = await started(PowPeering(config, service, chain.datadir)) if config.p2p else None
     stratum = await started(StratumPort(config, service)) if config.stratum else None
     metrics = _metrics(config, service, miner, stratum) if config.metrics else None
@@ -149,6 +150,7 @@ async def _start_parts(
                 metrics.metrics if metrics else None,
             )
         )
+        service.dpos_rpc = other.running.rpc_url
     if metrics is not None:
         await started(metrics)
     return Running(

@@ -62,6 +62,8 @@ class ChainService:
         self._lifetime = parts.lifetime
         self._runner = ChainRunner(parts.worker, parts.lifetime)
         self._database_size = parts.database_size
+        self.dpos_rpc: str | None = None
+        """URL of the other chain's RPC; empty while it starts, None without it."""
         self._started_at = parts.clock.now()
         self.stopping = parts.lifetime.stopping
         self._changed = asyncio.Event()
@@ -184,6 +186,7 @@ class ChainService:
                 f"the branch {display(branch.hash)} is better but forks too deep; see acceptdeepreorg"
                 for branch in self.ledger.deep_branches()
             ),
+            dpos_rpc=self.dpos_rpc,
         )
 
     def database_size(self) -> int:

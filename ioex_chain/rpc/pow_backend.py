@@ -32,6 +32,8 @@ class NodeState:
     datadir: str
     network: str
     warnings: tuple[str, ...]
+    dpos_rpc: str | None = None
+    """URL of the DPoS chain's RPC; empty while that chain starts, None on a node without it."""
 
 
 class PowBackend(Protocol):

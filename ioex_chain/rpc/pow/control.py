@@ -44,6 +44,7 @@ class NodeStateJson(TypedDict):
     maturity: int
     burial_depth: int
     max_reorg_depth: int
+    dpos_rpc: str | None
     warnings: list[str]
 
 
@@ -106,6 +107,7 @@ class ControlApi:
             "maturity": spec.coinbase_maturity,
             "burial_depth": spec.burial_depth,
             "max_reorg_depth": spec.max_reorg_depth,
+            "dpos_rpc": state.dpos_rpc,
             "warnings": list(state.warnings),
         }
         if context.authorized:

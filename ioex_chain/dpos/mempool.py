@@ -15,7 +15,14 @@ from ioex_chain.dpos.header import SealedHeader
 from ioex_chain.dpos.mempool_eviction import EvictionOrder
 from ioex_chain.dpos.mempool_known import KnownTransactions
 from ioex_chain.dpos.mempool_queue import SenderQueue
-from ioex_chain.dpos.mempool_rules import check_account, check_bump, check_form, check_price, is_delegation
+from ioex_chain.dpos.mempool_rules import (
+    check_account,
+    check_bump,
+    check_form,
+    check_price,
+    check_size,
+    is_delegation,
+)
 from ioex_chain.dpos.mempool_select import Selection
 from ioex_chain.dpos.mempool_types import (
     Change,
@@ -147,6 +154,14 @@ class Mempool:
         return lambda: self._listeners.remove(listener)
 
     # --- coming in ------------------------------------------------------------------------------------------
+
+    def decode(self, raw: bytes) -> Transaction:
+        """Read EIP-2718 bytes, from any thread; what is too long is not looked at: megabytes take seconds.
+
+        Raises OversizedTransaction, MalformedTransaction, InvalidSignature.
+        """
+        check_size(self.policy, raw)
+        return self.known.decode(raw)
 
     def add(
         self, tx: Transaction, tip: PoolTip, *, local: bool = False, time: int | None = None

@@ -11,10 +11,15 @@ DELEGATION = b"\xef\x01\x00"
 """What the code of a delegated account begins with; an address follows (EIP-7702)."""
 
 
+def check_size(policy: PoolPolicy, raw: bytes) -> None:
+    """Check what depends on a transaction's length alone. Raises OversizedTransaction."""
+    if len(raw) > policy.max_size:
+        raise errors.OversizedTransaction(f"transaction size {len(raw)}, limit {policy.max_size}")
+
+
 def check_form(spec: DposSpec, policy: PoolPolicy, tx: Transaction) -> None:
     """Check what depends on the transaction alone. Raises InvalidTransaction."""
-    if len(tx.raw) > policy.max_size:
-        raise errors.OversizedTransaction(f"transaction size {len(tx.raw)}, limit {policy.max_size}")
+    check_size(policy, tx.raw)
     intrinsic = check_transaction(tx, spec.chain_id)
     if tx.gas > spec.gas_limit:
         raise errors.GasLimitExceeded(f"tx gas {tx.gas}, limit {spec.gas_limit}")

@@ -94,7 +94,7 @@ class DposPool:
         read: list[tuple[int, Transaction]] = []
         for at, arrival in enumerate(arrivals):
             try:
-                read.append((at, self._pool.known.decode(arrival.raw)))
+                read.append((at, self._pool.decode(arrival.raw)))
             except InvalidTransaction as error:
                 results[at] = Result(arrival, None, error)
         outcomes = self._pool.add_all([tx for _, tx in read], self._tip())

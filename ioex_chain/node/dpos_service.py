@@ -18,7 +18,6 @@ from ioex_chain.dpos.records import ChainFacts, DposEntry
 from ioex_chain.evm.errors import InvalidTransaction
 from ioex_chain.evm.schema import CODE
 from ioex_chain.evm.state import FlatState
-from ioex_chain.evm.transactions import decode_transaction
 from ioex_chain.evm.types import Account, Transaction
 from ioex_chain.ledger.types import Readable
 from ioex_chain.node import log
@@ -138,7 +137,7 @@ class DposService:
 
     async def submit_transaction(self, raw: bytes) -> bytes:
         """Decode a transaction and add it to the pool; give its hash. Raises InvalidTransaction."""
-        tx = decode_transaction(raw)
+        tx = self.mempool.decode(raw)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._submitted.append((tx, done))
         asyncio.get_running_loop().call_soon(self._submit)

@@ -69,6 +69,13 @@ def test_each_refusal_has_its_class_and_its_words(
     world.add(tx(1, 5))
 
 
+def test_what_is_too_long_is_refused_unread() -> None:
+    world = PoolWorld()
+    assert world.pool.decode(tx(1, 0).raw) == tx(1, 0)
+    with pytest.raises(errors.OversizedTransaction):
+        world.pool.decode(b"\x05" * (world.pool.policy.max_size + 1))  # read, it would be of an unknown type
+
+
 def test_only_what_no_state_helps_is_the_senders_fault() -> None:
     blamed = {kind for _, kind, _ in REFUSALS if errors.is_hopeless(kind())}  # type: ignore[arg-type]
     assert blamed == {

@@ -18,21 +18,29 @@ MAX_KEYS = 256
 
 
 class SealWatch:
-    """The headers that were seen, by key and slot: two different ones are proof."""
+    """The headers that were seen, by key and slot: two different ones are proof.
+
+    Of a key with too many those that the ledger did not take go first: whoever seals twice could make up any
+    number of later slots, to have the true ones forgotten.
+    """
 
     def __init__(self, per_key: int = SEALS_PER_KEY, max_keys: int = MAX_KEYS) -> None:
         self._per_key = per_key
         self._max_keys = max_keys
-        self._seen: dict[bytes, dict[int, SealedHeader]] = {}
+        self._seen: dict[bytes, dict[int, tuple[bool, SealedHeader]]] = {}
 
-    def add(self, key: bytes, header: SealedHeader) -> SealEvidence | None:
-        """Take a header that `key` sealed; give the proof if it sealed another one for the slot."""
+    def add(self, key: bytes, header: SealedHeader, is_taken: bool = True) -> SealEvidence | None:
+        """Take a header that `key` sealed; give the proof if it sealed another one for the slot.
+
+        `is_taken`: it stands in the ledger.
+        """
         slots = self._seen.setdefault(key, {})
-        known = slots.setdefault(header.header.timestamp, header)
+        was_taken, known = slots.get(header.header.timestamp, (False, header))
         if known.hash != header.hash:
             return evidence.of_seals(known, header)
+        slots[header.header.timestamp] = was_taken or is_taken, known
         while len(slots) > self._per_key:
-            del slots[min(slots)]
+            del slots[min(slots, key=lambda time: (slots[time][0], time))]
         while len(self._seen) > self._max_keys:
             del self._seen[next(iter(self._seen))]
         return None

@@ -234,7 +234,7 @@ class Finality(Generic[N]):
         self.heard(key, header)
         if not self._is_judged(key):
             return Outcome(Verdict.IGNORED, actions)
-        proof = self._seals.add(key, header)
+        proof = self._seals.add(key, header, entry is not None)
         return Outcome(Verdict.NEW, actions, evidence=() if proof is None else self._keep(key, proof))
 
     def on_evidence(self, item: Evidence) -> Outcome:

@@ -352,6 +352,17 @@ def test_two_seals_for_one_slot_are_evidence(world: World) -> None:
     assert world.finality.on_header(sealed(1, 30, b"y")).evidence == ()
 
 
+def test_made_up_later_slots_do_not_have_true_seals_forgotten(world: World) -> None:
+    block = world.add(world.genesis, "one")
+    for slot in range(1, 200):
+        world.finality.on_header(sealed(1, 10**6 + slot))
+    world.finality.on_header(sealed(1, 30), block)
+    for slot in range(200, 400):
+        world.finality.on_header(sealed(1, 10**6 + slot))
+    (item,) = world.finality.on_header(sealed(1, 30, b"x")).evidence
+    assert evidence.offence(item, world.signatures).position == 30
+
+
 def test_strangers_are_not_watched(world: World) -> None:
     assert world.finality.on_header(sealed(9, 30)).verdict is Verdict.IGNORED
     assert world.finality.on_header(sealed(9, 30, b"x")).evidence == ()

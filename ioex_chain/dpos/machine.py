@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ioex_chain.dpos import codec, errors, indexes, payload_rules
+from ioex_chain.dpos.assembled import OwnBlock, RecordingView
 from ioex_chain.dpos.block import Block, Payload
 from ioex_chain.dpos.consensus import DposEngine, RoundContext, next_base_fee
 from ioex_chain.dpos.evidence import Offence
@@ -52,6 +53,8 @@ class BlockReceipt:
     """What the payload's evidence proved: each was counted."""
     payload: Payload = field(default_factory=Payload)
     """The block's own: what finality learns from."""
+    block: Block | None = None
+    """The block itself, but for the genesis block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,6 @@ class _Start:
     slot: int
     context: RoundContext
     producer: Member
-    offences: list[Offence] = field(default_factory=list)
 
 
 class DposMachine:
@@ -105,14 +107,22 @@ class DposMachine:
         world: World,
         pow_facts: GenesisPowFacts,
         signatures: Signatures | None = None,
+        *,
+        reuse_own: bool = False,
     ) -> None:
-        """`signatures` may remember the votes that finality has verified; the engine's are the default."""
+        """`signatures` may remember the votes that finality has verified; the engine's are the default.
+
+        `reuse_own`: whether the execution of a block that was assembled here counts when it is connected.
+        """
         self.spec = spec
         self.engine = engine
         self.world = world
         self.pow_facts = pow_facts
         self.signatures = signatures or engine.signatures
         self._contracts = spec.contracts.addresses
+        self._reuse_own = reuse_own
+        self._own: OwnBlock | None = None
+        """The block assembled last, until one is connected."""
 
     # --- the ledger's seam ---
 
@@ -144,23 +154,34 @@ class DposMachine:
             self.engine.verify(entry.header, parent)  # what the tree keeps may carry another seal
         self._check_payload(payload, parent)
         self.pow_facts.check_withdrawals(block.withdrawals, view)
-        start = self._start(view, parent, slot, self._env(header, parent))
-        start.offences = payload_rules.offences(payload.evidence, self.signatures)
-        try:
-            start.run.begin(header.parent_hash, header.parent_beacon_root)
-            self._punish(start.run, start.offences)
-            start.run.transactions(block.transactions)
-            result, requests = self._finish(start, parent, block.withdrawals, view)
-        except SystemCallFailed as error:
-            raise errors.SystemCallReverted(str(error)) from error
-        except TransactionRefused as error:
-            raise _refused(error) from error
+        offences = payload_rules.offences(payload.evidence, self.signatures)
+        own, self._own = self._own, None
+        if own is not None and own.is_of(block):
+            own.write(view)
+            result, requests = own.result, own.requests
+        else:
+            result, requests = self._execute(block, parent, slot, offences, view)
         _compare(header, result, requests)
         indexes.write(view, entry.height, block.transactions, result.receipts)
         self._note(view, parent, entry, slot, payload.certificate)
         return BlockReceipt(
-            result.receipts, result.outcomes, result.execution_gas, tuple(start.offences), payload
+            result.receipts, result.outcomes, result.execution_gas, tuple(offences), payload, block
         )
+
+    def _execute(
+        self, block: Block, parent: DposEntry, slot: int, offences: Sequence[Offence], view: StateView
+    ) -> tuple[BlockResult, Sequence[bytes]]:
+        header = block.header.header
+        start = self._start(view, parent, slot, self._env(header, parent))
+        try:
+            start.run.begin(header.parent_hash, header.parent_beacon_root)
+            self._punish(start.run, offences)
+            start.run.transactions(block.transactions)
+            return self._finish(start, parent, block.withdrawals, view)
+        except SystemCallFailed as error:
+            raise errors.SystemCallReverted(str(error)) from error
+        except TransactionRefused as error:
+            raise _refused(error) from error
 
     def _connect_genesis(self, entry: DposEntry, view: StateView) -> BlockReceipt:
         self.world.genesis(view)
@@ -310,7 +331,8 @@ class DposMachine:
         payload, offences = self._accepted_evidence(view, parent, slot, payload)
         withdrawals = self.pow_facts.due_withdrawals(view)
         header = self._draft(parent, candidate, context, payload, withdrawals)
-        start = self._start(view, parent, slot, self._env(header, parent))
+        recording = RecordingView(view)
+        start = self._start(recording, parent, slot, self._env(header, parent))
         start.run.begin(header.parent_hash, header.parent_beacon_root)
         self._punish(start.run, offences)
         room = (
@@ -321,7 +343,7 @@ class DposMachine:
         taken, rejected = _fill(
             start.run, candidate.transactions, room, self.spec.dpos.max_block_transactions, go_on
         )
-        result, requests = self._finish(start, parent, withdrawals, view)
+        result, requests = self._finish(start, parent, withdrawals, recording)
         header = replace(
             header,
             state_root=result.state_root,
@@ -331,6 +353,8 @@ class DposMachine:
             gas_used=result.gas_used,
             requests_hash=requests_hash(requests),
         )
+        if self._reuse_own:
+            self._own = OwnBlock(header, tuple(taken), result, requests, recording.writes)
         return Assembled(header, tuple(taken), withdrawals, payload, start.producer, tuple(rejected))
 
     def _accepted_evidence(

@@ -107,6 +107,7 @@ def open_dpos_ledger(
         world or EvmWorld(spec),
         GenesisPowFacts(pow_genesis),
         signatures,
+        reuse_own=not isinstance(world, SoloWorld),  # whose edits may come between building and connecting
     )
     ledger: DposLedger = Ledger(
         store,

@@ -86,6 +86,8 @@ class EthNode:
     def _head_changed(self, event: DposHeadChanged) -> None:
         for done in event.connected:
             self._receipts.keep(done.entry.hash, done.receipt.receipts)
+            if done.receipt.block is not None:
+                self._blocks.keep(done.entry.hash, done.receipt.block)
 
     @property
     def peers(self) -> PeerPort:

@@ -269,7 +269,8 @@ class Incoming:
             self._offend(number, Offence.UNREQUESTED, str(error))
         elif fate is Fate.MALFORMED or tx is None:
             self._refused.add(result.arrival.id)
-            self._offend(number, Offence.MALFORMED, f"transaction: {error}")
+            if fate is not Fate.POLICY:  # one that is too long for this pool is not read
+                self._offend(number, Offence.MALFORMED, f"transaction: {error}")
         elif fate is not Fate.KNOWN:
             self._refuse(tx, fate)
             if fate in (Fate.INVALID, Fate.INVALID_PROOF):

@@ -85,14 +85,22 @@ class EvidencePool:
     def due(self, is_carried: Callable[[Offence, list[BlockHash]], bool], limit: int) -> tuple[Evidence, ...]:
         """Give up to `limit` items that `is_carried` (by offence and the blocks noted) does not hold back.
 
-        One item for each key: a payload may hold no more, and one jails.
+        One item for each key: a payload may hold no more, and one jails. So a key with one offence that is
+        carried is done: what else it did would be refused, and must not take the place of another's.
         """
+        keys = {offence.key for offence in self._items}
+        done = {
+            offence.key
+            for offence, blocks in self._carried.items()
+            if offence.key in keys and is_carried(offence, blocks)
+        }
         due: dict[bytes, Evidence] = {}
         for offence, item in self._items.items():
             if len(due) == limit:
                 break
-            if offence.key not in due and not is_carried(offence, self._carried.get(offence, [])):
-                due[offence.key] = item
+            key = offence.key
+            if key not in due and key not in done and not is_carried(offence, self._carried.get(offence, [])):
+                due[key] = item
         return tuple(due.values())
 
     def settle(self, is_final: Callable[[BlockHash], bool]) -> None:

@@ -383,6 +383,20 @@ def test_evidence_is_carried_once_on_a_branch(world: World) -> None:
     assert world.finality.evidence_for(other, 8) == (item,)  # that branch does not carry it
 
 
+def test_a_key_with_carried_evidence_leaves_the_room_to_others(world: World) -> None:
+    """What else it did would be refused: one offence burns a key."""
+    for slot in (30, 60):
+        world.finality.on_header(sealed(1, slot))
+        world.finality.on_header(sealed(1, slot, b"x"))
+    world.finality.on_header(sealed(2, 90))
+    (last,) = world.finality.on_header(sealed(2, 90, b"x")).evidence
+    one = world.add(world.genesis, "one")
+    (first,) = world.finality.evidence_for(one, 1)
+    two = world.know(world.make(one, evidence=(first,)))
+    world.connect(two)
+    assert world.finality.evidence_for(two, 1) == (last,)
+
+
 def test_evidence_in_a_final_block_is_done(world: World) -> None:
     world.finality.on_header(sealed(1, 30))
     (item,) = world.finality.on_header(sealed(1, 30, b"x")).evidence

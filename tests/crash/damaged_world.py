@@ -67,9 +67,7 @@ def faults_of(folder: Path, flips: int, seed: int) -> Iterator[Fault]:
 
 
 def settings(base: Path) -> NodeConfig:
-    return NodeConfig(
-        datadir=base, network="devnet", rpc_port=0, p2p_port=0, verify_processes=0, dpos=False
-    )
+    return NodeConfig(datadir=base, network="devnet", rpc_port=0, p2p_port=0, verify_processes=0, dpos=False)
 
 
 def facts_of(ledger: PowLedger) -> Facts:

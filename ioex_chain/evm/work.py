@@ -2,13 +2,16 @@
 
 Execution gas counts each call of a slow precompiled contract `WEIGHTS` times its price, and the code of each
 call and creation by its length, because finding its jump targets takes time for which nobody pays
-(docs/protocol.md section 4). So one limit bounds a block's time whatever it runs. Users pay Ethereum's
+(docs/protocol.md section 4). What a transaction adds so is bounded, so that each fits into an empty block and
+pays there. So one limit bounds a block's time whatever it runs. Users pay Ethereum's
 prices: gas is not touched.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+
+from eth.exceptions import OutOfGas
 
 from ioex_chain.evm.errors import ExecutionGasReached
 from ioex_chain.evm.vm_rules import Rules
@@ -34,6 +37,8 @@ WEIGHTS = {
 }
 """How many times its price a slow contract counts, as measured by `python -m benchmarks dpos_worst`."""
 
+MAX_WEIGHT = 64
+"""Times its gas that a transaction can count at most: a call costs 100, the longest code counts 6,144."""
 CODE_BYTES = 4
 """Bytes of code that count one gas each time the code is run."""
 
@@ -47,6 +52,7 @@ class WorkMeter:
         self.extra = 0
         """Execution gas beyond gas in the present transaction, reverted calls included."""
         self._left: int | None = None
+        self._most: int | None = None
         precompiles = {
             address: self._metered(run, WEIGHTS[address] - 1) if address in WEIGHTS else run
             for address, run in rules.precompiles.items()
@@ -54,14 +60,21 @@ class WorkMeter:
         self.rules = replace(rules, precompiles=precompiles, code_run=self._code_run)
         """The rules under which calls are counted here."""
 
-    def begin(self, left: int | None) -> None:
-        """Begin a transaction that may add `left`; None for any amount."""
-        self.extra, self._left = 0, left
+    def begin(self, left: int | None, most: int | None = None) -> None:
+        """Begin a transaction that may add `most`, in a block with room for `left`; None for any amount."""
+        self.extra, self._left, self._most = 0, left, most
 
     def add(self, amount: int) -> None:
-        """Count work before it is done. Raises ExecutionGasReached."""
-        self.extra += amount
-        if self._left is not None and self.extra > self._left:
+        """Count work before it is done.
+
+        Raises OutOfGas, which ends the call only, beyond what the transaction may add; ExecutionGasReached
+        when the block has no room for it.
+        """
+        total = self.extra + amount
+        if self._most is not None and total > self._most:
+            raise OutOfGas("more slow contracts and long code than a transaction may run")
+        self.extra = total
+        if self._left is not None and total > self._left:
             raise ExecutionGasReached(
                 f"its calls of slow contracts and long code need more than {self._left}"
             )

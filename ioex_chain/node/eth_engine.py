@@ -224,7 +224,7 @@ class EvmEngine:
                     run.transactions((tx,))
                     continue
                 shown, _ = trace.trace_transaction(
-                    run.state, run.env, tx, sender, options, check=deadline.check
+                    run.state, run.env, tx, sender, options, check=deadline.check, rules=run.metered(tx)
                 )
                 found.append(shown)
                 if index == only:

@@ -177,12 +177,34 @@ def test_slow_contracts_count_by_their_weight_even_when_reverted():
     assert (outcome.status, outcome.gas_used < 21_000 + 2 * PAIRING + 1_000) == (0, True)
     code = len(pairs(2)) // CODE_BYTES
     assert outcome.execution_gas == outcome.gas_used - 21_000 + 2 * PAIRING * (weight - 1) + code
-    limited = run_on(store, BlockRules(execution_gas_limit=PAIRING * weight))
-    with pytest.raises(ExecutionGasReached, match="slow contracts"):
-        limited.try_transaction(make(value=0, gas=200_000))
-    assert (limited.state.get_nonce(SENDER), limited.state.get_balance(SENDER)) == (0, 100 * WEI)
-    limited.try_transaction(make(value=5))
-    assert limited.execution_gas == code
+
+
+def test_what_a_transaction_may_not_add_fails_like_a_call_without_gas_and_is_paid():
+    weight, gas = WEIGHTS[bytes(19) + b"\x08"], 200_000
+    limit = PAIRING * weight + gas
+    run = run_on(world({FRIEND: pairs(2)}), BlockRules(execution_gas_limit=limit))
+    outcome = run.try_transaction(make(value=0, gas=gas))
+    added = PAIRING * (weight - 1) + len(pairs(2)) // CODE_BYTES  # of the first call only
+    assert outcome.execution_gas == outcome.gas_used - 21_000 + added <= limit
+    assert outcome.gas_used > gas - 10_000  # the second one took all the gas that it was given
+    assert run.state.get_balance(SENDER) < 100 * WEI
+
+
+def test_filling_wastes_no_time_on_what_finds_no_room():
+    weight = WEIGHTS[bytes(19) + b"\x08"]
+    limit = 10 * PAIRING * weight
+    run = run_on(world({FRIEND: pairs(3), REVERTER: pairs(1)}), BlockRules(execution_gas_limit=limit), limit)
+    run.try_transaction(make(0, to=REVERTER, value=0, gas=100_000))
+    with pytest.raises(ExecutionGasReached, match="asks for"):
+        run.try_transaction(make(1, to=REVERTER, value=0, gas=21_001 + limit // 4))
+    run.try_transaction(make(1, to=REVERTER, value=0, gas=21_000 + limit // 64))
+    with pytest.raises(ExecutionGasReached, match="slow contracts"):  # three are more than a quarter
+        run.try_transaction(make(2, value=0, gas=180_000))
+    with pytest.raises(ExecutionGasReached, match="asks for"):  # so now only what fits for certain
+        run.try_transaction(make(2, to=REVERTER, value=0, gas=21_000 + limit // 64))
+    assert run.try_transaction(make(2, to=REVERTER, value=0, gas=80_000)).status == 0
+    fresh = run_on(world({FRIEND: pairs(3)}), BlockRules(execution_gas_limit=limit), limit)
+    assert fresh.try_transaction(make(value=0, gas=180_000)).execution_gas > limit // 4
 
 
 def test_long_code_counts_by_its_length_each_time_it_is_run():
@@ -195,8 +217,9 @@ def test_long_code_counts_by_its_length_each_time_it_is_run():
     creation = run_on(store).try_transaction(make(to=None, value=0, data=bytes(4_096), gas=100_000))
     assert creation.execution_gas == creation.gas_used - intrinsic(4_096) + 4_096 // CODE_BYTES
     limited = run_on(store, BlockRules(execution_gas_limit=2 * 24_576 // CODE_BYTES))
-    with pytest.raises(ExecutionGasReached, match="long code"):
-        limited.try_transaction(make(value=0, gas=33_000))
+    limited.try_transaction(make(value=0, gas=27_000))
+    with pytest.raises(TransactionRefused, match="long code"):
+        limited.transactions([make(1, value=0, gas=27_000)])
 
 
 def intrinsic(initcode: int) -> int:

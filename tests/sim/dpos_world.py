@@ -59,6 +59,8 @@ class DposShape:
     crashes: int = 6
     old_copies: float = 0.4
     """Part of the restarts that find an older copy of the data directory."""
+    copy_every: int = 25
+    """Slots between copies of three data directories."""
     clock_steps: int = 2
     rankings: float = 0.7
     """Chance of another ranking in each term."""
@@ -216,7 +218,7 @@ class DposWorld:
             self.at_slot(end + chance.random(), self._heal)
         for _ in range(shape.crashes):
             self.at_slot(chance.uniform(1, max(2, last)), self._crash)
-        for slot in range(5, shape.slots, 25):
+        for slot in range(5, shape.slots, shape.copy_every):
             self.at_slot(slot, self._copy_some)
         for _ in range(shape.clock_steps):
             self.at_slot(chance.uniform(1, max(2, last - 20)), self._step_clock)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from ioex_chain.crypto.hashes import keccak256
-from ioex_chain.evm.strict_rlp import Item, decode_list, encode, encode_uint, list_head, uint, wrap_list
+from ioex_chain.evm.strict_rlp import Item, decode_list, encode_string, encode_uint, list_head, wrap_list
 from ioex_chain.evm.trie import list_root
 from ioex_chain.evm.types import Log, Receipt
 from ioex_chain.primitives.errors import DecodeError
@@ -40,15 +40,20 @@ def make_receipt(kind: int, status: int, cumulative_gas: int, logs: tuple[Log, .
     return Receipt(kind, status, cumulative_gas, logs_bloom(logs) if logs else EMPTY_BLOOM, logs)
 
 
-def _log_items(logs: Iterable[Log]) -> list[Item]:
-    return [[log.address, list(log.topics), log.data] for log in logs]
+def _encode_log(log: Log) -> bytes:
+    topics = b"".join([b"\xa0" + topic for topic in log.topics])
+    return wrap_list(b"\x94" + log.address + list_head(len(topics)) + topics + encode_string(log.data))
+
+
+def _encode_logs(logs: Iterable[Log]) -> bytes:
+    return wrap_list(b"".join(map(_encode_log, logs)))
 
 
 def encode_receipt(receipt: Receipt) -> bytes:
     """Give the EIP-2718 bytes that the receipts root is over."""
     head = (b"\x01" if receipt.status else b"\x80") + encode_uint(receipt.cumulative_gas)
     if receipt.logs:
-        payload = head + _BLOOM_HEAD + receipt.bloom + encode(_log_items(receipt.logs))
+        payload = head + _BLOOM_HEAD + receipt.bloom + _encode_logs(receipt.logs)
     else:
         payload = head + _NO_LOGS
     body = list_head(len(payload)) + payload
@@ -62,12 +67,12 @@ def receipts_root(receipts: Sequence[Receipt]) -> bytes:
 
 def encode_receipts(receipts: Iterable[Receipt]) -> bytes:
     """Give the stored form: rlp([[type, status, cumulative gas, logs], ...]); blooms are computed again."""
-    return wrap_list(
-        b"".join(
-            encode([uint(item.type), uint(item.status), uint(item.cumulative_gas), _log_items(item.logs)])
-            for item in receipts
-        )
-    )
+    return wrap_list(b"".join(map(_encode_stored, receipts)))
+
+
+def _encode_stored(receipt: Receipt) -> bytes:
+    head = encode_uint(receipt.type) + encode_uint(receipt.status) + encode_uint(receipt.cumulative_gas)
+    return wrap_list(head + (_encode_logs(receipt.logs) if receipt.logs else b"\xc0"))
 
 
 def decode_receipts(data: bytes) -> list[Receipt]:

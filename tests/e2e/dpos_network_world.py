@@ -13,6 +13,7 @@ from typing import Any, Self
 import orjson
 from e2e.network_world import wait_for
 from e2e.node_process import NodeProcess, environment
+from e2e.wires import Wires
 from eth_account import Account
 from web3 import HTTPProvider, Web3
 
@@ -46,10 +47,13 @@ class DposNetwork:
     were started before. A context manager.
     """
 
-    def __init__(self, base: Path, keys: Mapping[str, Iterable[int]], *flags: str) -> None:
+    def __init__(
+        self, base: Path, keys: Mapping[str, Iterable[int]], *flags: str, seats: int | None = None
+    ) -> None:
         self.base = base
         self.keys = {name: tuple(accounts) for name, accounts in keys.items()}
         self.flags = flags
+        self.seats = seats
         self.nodes: dict[str, NodeProcess] = {}
         self.ports: dict[str, int] = {}
         self.urls: dict[str, str] = {}
@@ -59,6 +63,7 @@ class DposNetwork:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
+            self.wires = stack.enter_context(Wires())
             stack.callback(self._end_all)
             for name in self.keys:
                 self.add(name)
@@ -81,13 +86,13 @@ class DposNetwork:
         node = self.nodes[name] = NodeProcess(folder)
         shutil.rmtree(node.datadir.path)
         self.genesis_time = self.genesis_time or int(time.time())
-        node.datadir.create(Identity("devnet", self.genesis_time))
+        node.datadir.create(Identity("devnet", self.genesis_time, arbitrators=self.seats))
         self.ports[name] = free_port()
         return self.start(name)
 
     def start(self, name: str, *, alone: bool = False, **popen: Any) -> NodeProcess:
         """Start a node (again); `alone`: it dials nobody, and waits for nobody before it seals."""
-        others = [] if alone else [url for other, url in self.urls.items() if other != name]
+        others = [] if alone else [self._over_wire(name, other) for other in self.urls if other != name]
         node = self.nodes[name]
         flags = [*self.flags, "--verify-processes", "0", "--only-peers"]
         flags += ["--dpos-p2p-port", str(self.ports[name])]
@@ -105,6 +110,10 @@ class DposNetwork:
         self.urls[name] = node.dpos["p2p"]
         return node
 
+    def _over_wire(self, near: str, far: str) -> str:
+        """Give the URL under which one node dials another, over a wire that `wires` can cut."""
+        return f"{self.urls[far].rpartition(':')[0]}:{self.wires.lay(near, far, self.ports[far])}"
+
     def running(self) -> list[str]:
         return [name for name, node in self.nodes.items() if node.process is not None]
 
@@ -121,6 +130,27 @@ class DposNetwork:
         process = self.nodes[name].process
         assert process is not None
         process.send_signal(number)
+
+    def disturb(self, what: str, name: str) -> None:
+        """Kill, pause, cut off or restart a node; all but the last last until `restore`."""
+        if what == "kill":
+            self.kill(name)
+        elif what == "pause":
+            self.pause(name)
+        elif what == "cut":
+            self.wires.part(name, "".join(other for other in self.keys if other != name))
+        else:
+            self.nodes[name].stop()
+            self.start(name)
+
+    def restore(self, what: str, name: str) -> None:
+        """Undo what `disturb` did."""
+        if what == "kill":
+            self.start(name)
+        elif what == "pause":
+            self.wake(name)
+        elif what == "cut":
+            self.wires.heal()
 
     # --- asking ------------------------------------------------------------------------------------------
 

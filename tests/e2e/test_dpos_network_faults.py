@@ -1,19 +1,23 @@
 """Arbitrators in processes of their own: killed, stopped, paused, doubled; finality goes on or comes back."""
 
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from e2e.dpos_network_world import DposNetwork, dev_key
+from e2e.dpos_network_world import DposNetwork, dev_address
 from e2e.node_process import NodeDied
-from eth_account import Account
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("dpos_network")]
 FOUR = {"a": [0], "b": [1], "c": [2], "d": [3]}
 TO = "0x" + "99" * 20
-
-
-def address(account: int) -> str:
-    return str(Account.from_key(dev_key(account)).address).lower()
+ONE, OTHER = "0x" + "11" * 20, "0x" + "22" * 20
+BATCH = 5
+SEVEN = {name: [at] for at, name in enumerate("abcdefg")}
+MINUTES = float(os.environ.get("IOEX_SOAK_MINUTES", "30"))
 
 
 def test_four_processes_reach_finality_and_a_newcomer_agrees(tmp_path: Path) -> None:
@@ -31,7 +35,7 @@ def test_four_processes_reach_finality_and_a_newcomer_agrees(tmp_path: Path) -> 
         assert int(net.ask("e", "eth_getBalance", TO, "latest"), 16) == 8
         assert newcomer.json("wait-sync", "--timeout", "30")["dpos"]["height"] > 0
         final = net.assert_one_chain()
-        assert all(net.seals("e", 1, final, address(account)) for account in range(4))
+        assert all(net.seals("e", 1, final, dev_address(account)) for account in range(4))
         assert net.evidence() == []
 
 
@@ -43,7 +47,7 @@ def test_one_of_four_is_killed_and_signs_again(tmp_path: Path) -> None:
         net.start("d")
         net.wait(lambda: net.signs("d"))
         back = net.height("a")
-        net.wait(lambda: net.seals("a", back, net.height("a"), address(3)))
+        net.wait(lambda: net.seals("a", back, net.height("a"), dev_address(3)))
         net.wait_finality_moves()
         net.assert_one_chain()
         assert net.evidence() == []
@@ -105,4 +109,76 @@ def test_a_paused_process_comes_back(tmp_path: Path) -> None:
         net.wait(lambda: net.signs("b"))
         net.wait_finality_moves()
         net.assert_one_chain()
+        assert net.evidence() == []
+
+
+@pytest.mark.timeout(600)
+def test_conflicting_payments_through_different_nodes(tmp_path: Path) -> None:
+    """Row R14, short: of two payments with one nonce, told to different nodes, one is final everywhere."""
+    double_spends(tmp_path, 2 * 6 * BATCH)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7_200)
+def test_a_thousand_conflicting_payments(tmp_path: Path) -> None:
+    double_spends(tmp_path, 1_000)
+
+
+def double_spends(base: Path, count: int) -> None:
+    """The network is parted while they are sent: neither half has three of four keys."""
+    nonces = dict.fromkeys(range(4, 10), 0)
+    pairs: list[tuple[str, str]] = []
+    with DposNetwork(base, FOUR) as net:
+        net.wait_finality_moves()
+        while len(pairs) < count:
+            net.wires.part("ab", "cd")
+            sent = [(net, payer, nonces[payer] + at) for payer in nonces for at in range(BATCH)]
+            pairs += [(_pay("a", ONE, *each), _pay("d", OTHER, *each)) for each in sent]
+            for payer in nonces:
+                nonces[payer] += BATCH
+            net.wait(lambda: all(_nonces(net, name, nonces) == nonces for name in FOUR))
+            net.wires.heal()
+            net.wait_finality_moves()
+        for name in FOUR:
+            for one, other in pairs:
+                assert bool(net.receipt(name, one)) != bool(net.receipt(name, other)), name
+        paid = [int(net.ask("a", "eth_getBalance", to, "latest"), 16) for to in (ONE, OTHER)]
+        assert sum(paid) == len(pairs)
+        net.assert_one_chain()
+        assert net.evidence() == []
+    print(f"\n{len(pairs)} pairs, paid {paid}, the same on all nodes")
+
+
+def _pay(name: str, to: str, net: DposNetwork, payer: int, nonce: int) -> str:
+    return net.send(name, net.transfer(payer, nonce, to))
+
+
+def _nonces(net: DposNetwork, name: str, payers: Iterable[int]) -> dict[int, int]:
+    """Give how many payments of each are in blocks of a node."""
+    return {
+        payer: int(net.ask(name, "eth_getTransactionCount", dev_address(payer), "latest"), 16)
+        for payer in payers
+    }
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7_200)
+def test_seven_nodes_that_are_killed_paused_cut_off_and_restarted(tmp_path: Path) -> None:
+    """Row R6: something happens to one of seven nodes every 20 seconds; afterwards all agree."""
+    chance = random.Random(6)
+    done: Counter[str] = Counter()
+    with DposNetwork(tmp_path, SEVEN, seats=len(SEVEN)) as net:
+        net.wait_finality_moves()
+        end = time.monotonic() + 60 * MINUTES
+        while time.monotonic() < end:
+            what, name = chance.choice(("kill", "pause", "cut", "restart")), chance.choice(list(SEVEN))
+            done[what] += 1
+            net.disturb(what, name)
+            time.sleep(12)
+            net.restore(what, name)
+            time.sleep(8)
+        began = time.monotonic()
+        net.wait_finality_moves(seconds=120)
+        final = net.assert_one_chain()
+        print(f"\n{dict(done)}; all final {time.monotonic() - began:.1f} s after the last; {final} blocks")
         assert net.evidence() == []

@@ -91,7 +91,7 @@ class OpcodeLog(Tracer):
     def _add_machine(self, entry: dict[str, Any], frame: Frame) -> None:
         if self._stack:
             entry["stack"] = [hex(word) for word in frame.stack]
-            self._bytes += 16 * len(frame.stack)
+            self._bytes += sum(map(len, entry["stack"])) + 3 * len(frame.stack)
         if self._memory:
             memory = frame.memory.hex()
             entry["memory"] = [memory[at : at + 64] for at in range(0, len(memory), 64)]

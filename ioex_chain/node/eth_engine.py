@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from ioex_chain.dpos import codec
 from ioex_chain.dpos.consensus import next_base_fee
 from ioex_chain.dpos.header import EMPTY_OMMERS_HASH, Header, SealedHeader
@@ -37,8 +39,11 @@ from ioex_chain.rpc.eth.evm_port import (
     StatePruned,
     TraceOptions,
 )
+from ioex_chain.rpc.jsonio import dumps
 
 _ANCESTORS = 256
+MAX_TRACES = 25_000_000
+"""Bytes of JSON of a block's traces together: more than an answer may have."""
 
 
 class EvmEngine:
@@ -207,13 +212,17 @@ class EvmEngine:
     def trace_block(
         self, entry: DposEntry, options: TraceOptions, only: int | None, deadline: Deadline
     ) -> Sequence[Any]:
-        """Replay a block on its parent's state; give the tracer's JSON of each transaction, or of one."""
+        """Replay a block on its parent's state; give the tracer's JSON of each transaction, or of one.
+
+        Raises MessageRefused when it is too long for an answer.
+        """
         parent = entry.parent
         if parent is None:
             return ()
         block = self._ledger.body(entry.hash)
         senders = self._service.chain.senders.of(block.transactions)
-        found: list[Any] = []
+        found: list[orjson.Fragment] = []
+        size = 0
         with self._state(parent) as view, _typed():
             run = self._service.chain.machine.replay(block, parent, Overlay(view))
             if not isinstance(run, BlockRun):
@@ -226,7 +235,11 @@ class EvmEngine:
                 shown, _ = trace.trace_transaction(
                     run.state, run.env, tx, sender, options, check=deadline.check, rules=run.metered(tx)
                 )
-                found.append(shown)
+                written = dumps(shown)  # at once: the objects take many times as much memory
+                found.append(orjson.Fragment(written))
+                size += len(written)
+                if size > MAX_TRACES:
+                    raise MessageRefused("the traces are too long for an answer; trace single transactions")
                 if index == only:
                     break
         return found

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from eth_rpc_world import ALICE_ADDRESS, BOB_ADDRESS, CONTRACT, ENDLESS, TOPIC, World, node_engine, told_world
 
+from ioex_chain.node import eth_engine
 from ioex_chain.rpc.eth import calls
 
 ALICE_HEX, BOB_HEX, CONTRACT_HEX = ("0x" + a.hex() for a in (ALICE_ADDRESS, BOB_ADDRESS, CONTRACT))
@@ -56,7 +57,7 @@ async def test_estimates_are_enough_and_not_much_more(world: World) -> None:
 
 
 async def test_estimates_beyond_what_a_block_executes_are_refused(world: World) -> None:
-    burns = {CONTRACT_HEX: {"code": "0x60006229580052"}}  # memory of 2.7 MB costs 14,000,000 gas
+    burns = {CONTRACT_HEX: {"code": "0x6000624a000052"}}  # memory of 4.8 MB costs 45,000,000 gas
     error = await world.error("eth_estimateGas", {"to": CONTRACT_HEX}, "latest", burns)
     assert "gas required exceeds allowance" in error["message"]
 
@@ -102,6 +103,15 @@ async def test_traces_of_mined_transactions_are_what_happened(world: World) -> N
     created = (await world.ask("eth_getBlockByNumber", "0x1"))["transactions"][0]
     frame = await world.ask("debug_traceTransaction", created, {"tracer": "callTracer"})
     assert (frame["type"], frame["to"]) == ("CREATE", CONTRACT_HEX)
+
+
+async def test_traces_of_a_block_end_at_what_an_answer_holds(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(await world.ask("debug_traceBlockByNumber", "0x2")) == 3
+    monkeypatch.setattr(eth_engine, "MAX_TRACES", 1_000)
+    error = await world.error("debug_traceBlockByNumber", "0x2")
+    assert "too long" in error["message"]
 
 
 async def test_traced_calls_take_overrides(world: World) -> None:

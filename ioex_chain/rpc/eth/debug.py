@@ -45,7 +45,7 @@ from ioex_chain.rpc.registry import method
 GROUP = "debug"
 _BLOCK_FIELDS = 5
 """Most fields of a block: Ethereum's form has four, ours has the seal too."""
-TRACE_ERRORS = (PRUNED_HISTORY, -32000, StatePruned, EngineBusy, ExecutionTimeout)
+TRACE_ERRORS = (PRUNED_HISTORY, -32000, MessageRefused, StatePruned, EngineBusy, ExecutionTimeout)
 
 
 class TransactionNotFound(RpcError):
@@ -94,7 +94,7 @@ class DebugApi:
             lambda deadline: self._evm.trace_block(entry, request.options, index, deadline)[0], request
         )
 
-    @method("debug_traceCall", group=GROUP, errors=(*TRACE_ERRORS, MessageRefused))
+    @method("debug_traceCall", group=GROUP, errors=TRACE_ERRORS)
     async def trace_call(
         self, message: MessageParam, block: BlockParam = LATEST, config: TraceParam | None = None
     ) -> AnyResult:

@@ -1,11 +1,13 @@
 """What the tracers show of small transactions, in the shape that Ethereum's clients give it."""
 
+import json
 from itertools import pairwise
 
 import pytest
 from evm_world import BENEFICIARY, SENDER, env, transaction
 from vm_calls_world import Message, world
 
+from ioex_chain.evm import trace_opcodes
 from ioex_chain.evm.call_types import CallRefused
 from ioex_chain.evm.state import FlatState
 from ioex_chain.evm.trace import Options, trace_call, trace_transaction
@@ -65,6 +67,14 @@ def test_opcode_log_without_stack_and_with_a_limit():
     logs = trace(chain(), stack=False, storage=False, limit=3)["structLogs"]
     assert len(logs) == 3
     assert "stack" not in logs[0]
+
+
+def test_opcode_log_is_cut_by_the_size_of_its_json(monkeypatch):
+    monkeypatch.setattr(trace_opcodes, "_MAX_BYTES", 50_000)
+    deep = bytes((0x7F, *(255,) * 32)) * 200 + b"\x50" * 100
+    shown = trace(chain(deep.hex()))
+    written = len(json.dumps(shown["structLogs"]))
+    assert 40_000 < written < 120_000
 
 
 def test_opcode_log_names_the_error_of_the_last_operation():

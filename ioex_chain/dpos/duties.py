@@ -96,6 +96,20 @@ class View(Protocol[N]):
         ...
 
 
+ROUNDS_AHEAD = 4
+"""Rounds by which a branch that nobody here tells of is taken to be higher than the head, at most."""
+
+
+def highest_possible(known: int, head: int, final: int, slots_since_final: int, seats: int) -> int:
+    """Give how high a block may stand that was voted for before a journal was lost.
+
+    `known`, `head`, `final`: heights of the highest block heard of, the head and the final block. On another
+    branch, behind a partition, each slot since the final block may have a block. The bound keeps arbitrators
+    that all slept for long from waiting as long.
+    """
+    return max(known, min(final + slots_since_final, head + ROUNDS_AHEAD * seats))
+
+
 def seal_duty(
     view: View[N], schedule: Schedule, keys: Collection[bytes], slot: int, now: float
 ) -> SealDuty[N] | tuple[bytes | None, Idle] | None:

@@ -96,6 +96,10 @@ class Finality(Generic[N]):
             limit,
         )
 
+    def final_entry(self) -> N | None:
+        """Give the final block; None if its header is not known."""
+        return self._tree.entry(self.finalised.hash)
+
     # --- what a new peer is told ----------------------------------------------------------------------
 
     def certificates(self) -> tuple[Certificate, ...]:
@@ -473,7 +477,7 @@ class Finality(Generic[N]):
         return self._tree.ancestor(entry, other.height).hash == hash_
 
     def _is_final(self, hash_: BlockHash) -> bool:
-        final = self._tree.entry(self.finalised.hash)
+        final = self.final_entry()
         return final is not None and self._is_below(hash_, final)
 
     def _keep(self, key: bytes, item: Evidence) -> tuple[Evidence, ...]:

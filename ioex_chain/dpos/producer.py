@@ -208,7 +208,7 @@ class Producer(Generic[N]):
             await self._sleep(max(0.0, pause))
 
     async def _slot(self, slot: int) -> None:
-        self._signer.tick(self._chain.is_heard(), self._chain.tallest())
+        self._signer.tick(self._chain.is_heard(), self._highest_possible(slot))
         self._fall_silent(None)
         if slot < 1:
             return
@@ -227,6 +227,14 @@ class Producer(Generic[N]):
             if idle.reason != Reason.HEAD_MOVED:
                 break
         self._miss(slot, key, idle)
+
+    def _highest_possible(self, slot: int) -> int:
+        head, final = self._chain.head(), self._finality.final_entry()
+        since = 0 if final is None else slot - self._chain.slot_of(final)
+        height = self._finality.finalised.height
+        return duties.highest_possible(
+            self._chain.tallest(), head.height, height, since, self._schedule.seats
+        )
 
     def _miss_between(self, done: int, slot: int) -> None:
         """Count our slots that passed without this loop: asleep, or silent because of the clock."""

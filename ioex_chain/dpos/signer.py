@@ -124,7 +124,7 @@ class Signer:
         """Count a slot of listening; to be called at least once a slot.
 
         `online`: the node is synced and hears peers, or needs none. `tallest`: height of the highest block
-        known on any branch. Raises ClockOff, ClockStepped, JournalFailed.
+        that may be on any branch (`duties.highest_possible`). Raises ClockOff, ClockStepped, JournalFailed.
         """
         with self._lock:
             slot = self._slot()

@@ -254,13 +254,23 @@ class Arbitrator:
                 self._first_slot = slot
             if slot != self._done:
                 self._done = slot
-                self.signer.tick(self.is_heard(), self._tallest)
+                self.signer.tick(self.is_heard(), self._highest_possible(slot))
                 self.on_slot(slot)
             pause = schedule.slot_start(max(0, slot + 1)) - self.guard.now()
         except SigningRefused as refused:
             self._refused(refused)
         self.world.scheduler.after(max(0.001, pause), lambda: self._wake(life))
         self._look_again()
+
+    def _highest_possible(self, slot: int) -> int:
+        final = self.finality.final_entry()
+        return duties.highest_possible(
+            self._tallest,
+            self.ledger.head.height,
+            self.finality.finalised.height,
+            0 if final is None else slot - self.slot_of(final),
+            self.engine.schedule.seats,
+        )
 
     def _look_again(self) -> None:
         """Take what came too early, ask again for what is missing."""

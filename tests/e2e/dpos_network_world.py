@@ -77,7 +77,7 @@ class DposNetwork:
         for node in self.nodes.values():
             node.ensure_gone()
 
-    def add(self, name: str, accounts: Iterable[int] | None = None) -> NodeProcess:
+    def add(self, name: str, accounts: Iterable[int] | None = None, *flags: str) -> NodeProcess:
         """Make a data directory on the same genesis and start the node in it."""
         if accounts is not None:
             self.keys[name] = tuple(accounts)
@@ -88,6 +88,7 @@ class DposNetwork:
         self.genesis_time = self.genesis_time or int(time.time())
         node.datadir.create(Identity("devnet", self.genesis_time, arbitrators=self.seats))
         self.ports[name] = free_port()
+        node.flags = flags
         return self.start(name)
 
     def start(self, name: str, *, alone: bool = False, **popen: Any) -> NodeProcess:

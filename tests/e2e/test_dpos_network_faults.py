@@ -39,6 +39,16 @@ def test_four_processes_reach_finality_and_a_newcomer_agrees(tmp_path: Path) -> 
         assert net.evidence() == []
 
 
+def test_a_newcomer_follows_no_chain_without_its_checkpoint(tmp_path: Path) -> None:
+    with DposNetwork(tmp_path, {"a": range(4)}) as net:
+        net.wait_final("a", 8)
+        net.add("w", [], "--dpos-checkpoint", "5:0x" + "ab" * 32)
+        net.add("r", [], "--dpos-checkpoint", f"5:{net.hash_at('a', 5)}")
+        net.wait_final("r", 12)
+        assert net.height("w") < 5
+        assert net.hash_at("r", 5) == net.hash_at("a", 5)
+
+
 def test_one_of_four_is_killed_and_signs_again(tmp_path: Path) -> None:
     with DposNetwork(tmp_path, FOUR) as net:
         net.wait_finality_moves()

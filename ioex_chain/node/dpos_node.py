@@ -7,19 +7,11 @@ from typing import Protocol, TypeVar
 from ioex_chain.dpos.clock_guard import PeerClocks
 from ioex_chain.dpos.follower import Follower
 from ioex_chain.dpos.mempool import Mempool
-from ioex_chain.dpos.mempool_journal import (
-    JournalUnreadable,
-    all_entries,
-    decode_journal,
-    encode_journal,
-    restore,
-)
 from ioex_chain.dpos.mempool_types import PoolPolicy
-from ioex_chain.ledger.errors import StoreError
 from ioex_chain.node import log
 from ioex_chain.node.arbitration import Arbitrators, load_keys
 from ioex_chain.node.config import ConfigError, NodeConfig
-from ioex_chain.node.datadir import DataDir, write_atomically
+from ioex_chain.node.datadir import DataDir
 from ioex_chain.node.dpos_build import DposChain
 from ioex_chain.node.dpos_metrics import DposCollector
 from ioex_chain.node.dpos_peering import DposPeering
@@ -31,6 +23,7 @@ from ioex_chain.node.eth_port import EthRpcPort
 from ioex_chain.node.lifetime import Lifetime
 from ioex_chain.node.metrics import NodeMetrics
 from ioex_chain.node.no_peers import NoPeers
+from ioex_chain.node.pool_journal import PoolJournal
 from ioex_chain.node.solo import Solo, SoloFollower
 from ioex_chain.node.solo_chain import Notes, SoloClock
 from ioex_chain.node.worker import Worker
@@ -95,6 +88,7 @@ class DposNode:
         self.service = DposService(
             DposParts(chain, pool, chain.clock, worker, lifetime, NoPeers(chain.ledger), follower)
         )
+        self._journal = PoolJournal(datadir.dpos_pool, pool)
         self._heavy = HeavyPool(config.call_threads)
         self._parts = AsyncExitStack()
         self._running: DposRunning | None = None
@@ -167,25 +161,13 @@ class DposNode:
         await self._parts.aclose()
 
     def _load_pool(self) -> None:
-        path, pool = self._datadir.dpos_pool, self.service.mempool
-        try:
-            kept = decode_journal(path.read_bytes(), pool.policy.max_size)
-        except FileNotFoundError:
-            return
-        except (OSError, JournalUnreadable) as error:
-            logger.warning(
-                "the kept pool cannot be read; starting with an empty one", file=str(path), reason=str(error)
+        done = self._journal.load(self.service.tip())
+        if done is not None:
+            logger.info(
+                "transaction pool restored", kept=done.kept, refused=done.refused, damaged=done.damaged
             )
-            return
-        done = restore(pool, kept, self.service.tip())
-        logger.info("transaction pool restored", kept=done.kept, refused=done.refused, damaged=done.damaged)
+        self.service.keep = self._journal.append
 
     async def _keep_pool(self) -> None:
         if self.service.failure is None:
-            await self.service.call(self._save_pool)
-
-    def _save_pool(self) -> None:
-        try:
-            write_atomically(self._datadir.dpos_pool, encode_journal(all_entries(self.service.mempool)))
-        except OSError as error:
-            raise StoreError(f"cannot write into {self._datadir.dpos}: {error.strerror}") from error
+            await self.service.call(self._journal.save)

@@ -87,6 +87,8 @@ class DposService:
         )
         self._submitted: list[tuple[Transaction, asyncio.Future[None]]] = []
         self._is_submitting = False
+        self.keep: Callable[[Sequence[PooledTransaction]], None] = lambda _: None
+        """Put transactions of our RPC where a crash leaves them, before they are acknowledged."""
         self._pending: deque[PooledTransaction] = deque()
         self.on_head: list[Callable[[DposHeadChanged], None]] = []
         self.on_transaction: list[Callable[[PooledTransaction], None]] = []
@@ -171,8 +173,12 @@ class DposService:
                 else:
                     done.set_result(None)
 
-        txs = [tx for tx, _ in batch]
-        self.run(lambda: self.mempool.add_all(txs, self.tip(), local=True), taken, failed)
+        self.run(lambda: self._take([tx for tx, _ in batch]), taken, failed)
+
+    def _take(self, txs: Sequence[Transaction]) -> Sequence[PooledTransaction | InvalidTransaction]:
+        results = self.mempool.add_all(txs, self.tip(), local=True)
+        self.keep([entry for entry in results if not isinstance(entry, InvalidTransaction)])
+        return results
 
     # --- the pool's view of the chain (`mempool.Chain`), on the worker ------------------------------------
 

@@ -16,7 +16,7 @@ from typing import Any
 from ioex_chain.cli.main import app as ioex
 from ioex_chain.dpos.journal_file import DiskFile
 from ioex_chain.ledger.store import LevelStore
-from ioex_chain.node import arbitration, datadir, dpos_build, dpos_node
+from ioex_chain.node import arbitration, datadir, dpos_build, pool_journal
 
 POINTS = ("before-write", "after-write", "before-sign", "after-sign", "before-save", "after-save")
 
@@ -51,7 +51,7 @@ def arm(point: str, number: int) -> None:
     elif what == "sign":
         arbitration.DiskFile = CrashingFile  # type: ignore[misc]
     else:
-        dpos_node.write_atomically = save
+        pool_journal.write_atomically = save
 
 
 if __name__ == "__main__":

@@ -157,6 +157,8 @@ class Finality(Generic[N]):
             return Outcome(Verdict.KNOWN)
         if link.target.height > self._top + HORIZON:
             return Outcome(Verdict.IGNORED)
+        if self._is_past(link):
+            return Outcome(Verdict.OLD)
         try:
             key = self._signatures.voter(vote)
         except seal.BadSignature as fault:
@@ -186,6 +188,8 @@ class Finality(Generic[N]):
             return Outcome(Verdict.KNOWN)
         if link.target.height > self._top + HORIZON:
             return Outcome(Verdict.IGNORED)
+        if self._is_past(link):
+            return Outcome(Verdict.OLD)
         entry = self._tree.entry(link.target.hash)
         own = None if entry is None else self.link_for(entry)
         members = self._members(link, entry)
@@ -453,6 +457,10 @@ class Finality(Generic[N]):
         return (entry is not None and self.link_for(entry) is not None) or (
             link.set_number <= self._final_number and self._members(link, entry) is not None
         )
+
+    def _is_past(self, link: Link) -> bool:
+        """Whether votes for a target are kept no more: the chain is full of them, and each costs a check."""
+        return link.target.height < self.finalised.height - WATCH_DEPTH
 
     def _set_number(self, point: Checkpoint) -> int:
         entry = self._tree.entry(point.hash)

@@ -7,7 +7,7 @@ from unit.dpos.finality_world import Toy, World, key, members, sealed, vote_of
 
 from ioex_chain.dpos import evidence, finality, vote_errors
 from ioex_chain.dpos.block import Payload
-from ioex_chain.dpos.finality import checkpoint
+from ioex_chain.dpos.finality import WATCH_DEPTH, checkpoint
 from ioex_chain.dpos.finality_types import Finalize, Outcome, Prefer, Verdict
 from ioex_chain.dpos.seal import BadSignature
 from ioex_chain.dpos.votes import Checkpoint, Link
@@ -339,6 +339,19 @@ def test_a_certificate_against_a_final_block_is_told_and_not_followed(world: Wor
     outcome = world.finality.on_certificate(world.certificate(branch, 2, 3, 4))
     assert (outcome.verdict, outcome.actions) == (Verdict.CONFLICT, ())
     assert {evidence.offence(item, world.signatures).key for item in outcome.evidence} == {key(2), key(3)}
+
+
+def test_votes_and_certificates_of_long_ago_cost_no_check(world: World) -> None:
+    old = entry = world.add(world.genesis)
+    certificate = None
+    for _ in range(WATCH_DEPTH + 4):
+        entry = world.add(entry, certificate=certificate)
+        certificate = world.certificate(entry, 1, 2, 3)
+    assert world.finality.finalised.height - old.height > WATCH_DEPTH
+    asked = world.signatures.asked
+    assert world.finality.on_vote(vote_of(world.link(old), 4)).verdict is Verdict.OLD
+    assert world.finality.on_certificate(world.certificate(old, 2, 3, 4)).verdict is Verdict.OLD
+    assert world.signatures.asked == asked
 
 
 def test_two_seals_for_one_slot_are_evidence(world: World) -> None:

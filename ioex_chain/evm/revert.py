@@ -9,7 +9,7 @@ PANIC = bytes.fromhex("4e487b71")
 """Selector of Panic(uint256)."""
 MAX_REASON = 1_024
 """Letters of a reason that are passed on; the data is passed on whole."""
-_PANICS = {
+PANICS = {
     0x00: "generic panic",
     0x01: "assert(false)",
     0x11: "arithmetic underflow or overflow",
@@ -21,6 +21,7 @@ _PANICS = {
     0x41: "out of memory",
     0x51: "uninitialized function",
 }
+"""Solidity's panic codes in words."""
 
 
 def revert_reason(output: bytes) -> str | None:
@@ -30,13 +31,7 @@ def revert_reason(output: bytes) -> str | None:
             return str(decode(["string"], output[4:])[0])[:MAX_REASON]
         if output[:4] == PANIC:
             code = int(decode(["uint256"], output[4:])[0])
-            return _PANICS.get(code, f"unknown panic code: {code:#x}")
+            return PANICS.get(code, f"unknown panic code: {code:#x}")
     except (DecodingError, OverflowError, UnicodeDecodeError):
         return None
     return None
-
-
-def revert_message(output: bytes) -> str:
-    """Give the error's message as clients look for it."""
-    reason = revert_reason(output)
-    return "execution reverted" if reason is None else f"execution reverted: {reason}"

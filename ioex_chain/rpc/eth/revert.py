@@ -1,40 +1,14 @@
-"""What a revert says: Solidity's and Vyper's `Error(string)` and `Panic(uint256)`."""
+"""What the error of a reverted execution says: the words of `evm.revert`, a panic with its code."""
 
-from eth_abi.abi import decode
-from eth_abi.exceptions import DecodingError
-
-ERROR = bytes.fromhex("08c379a0")
-PANIC = bytes.fromhex("4e487b71")
-MAX_REASON = 1_024
-"""Letters of a reason that are passed on; the data is passed on whole."""
-_PANICS = {
-    0x00: "generic panic",
-    0x01: "assert(false)",
-    0x11: "arithmetic underflow or overflow",
-    0x12: "division or modulo by zero",
-    0x21: "enum overflow",
-    0x22: "invalid encoded storage byte array accessed",
-    0x31: "out-of-bounds array access; popping on an empty array",
-    0x32: "out-of-bounds access of an array or bytesN",
-    0x41: "out of memory",
-    0x51: "uninitialized function",
-}
-
-
-def revert_reason(output: bytes) -> str | None:
-    """Give the text in a revert's data; None when it has none of the two known forms."""
-    try:
-        if output[:4] == ERROR:
-            return str(decode(["string"], output[4:])[0])[:MAX_REASON]
-        if output[:4] == PANIC:
-            code = int(decode(["uint256"], output[4:])[0])
-            return f"panic: {_PANICS.get(code, 'unknown panic code')} ({hex(code)})"
-    except (DecodingError, OverflowError, UnicodeDecodeError):
-        return None
-    return None
+from ioex_chain.evm.revert import PANIC, PANICS, revert_reason
 
 
 def revert_message(output: bytes) -> str:
     """Give the error's message as clients look for it."""
     reason = revert_reason(output)
-    return "execution reverted" if reason is None else f"execution reverted: {reason}"
+    if reason is None:
+        return "execution reverted"
+    if output[:4] == PANIC:
+        code = int.from_bytes(output[4:36], "big")
+        reason = f"panic: {PANICS.get(code, 'unknown panic code')} ({hex(code)})"
+    return f"execution reverted: {reason}"

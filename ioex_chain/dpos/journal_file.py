@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -148,6 +149,37 @@ class BootMarker:
     def close(self) -> None:
         """Give the marker back."""
         os.close(self._descriptor)
+
+
+class KeyMarkers:
+    """A Marker made of one BootMarker for each key, so that processes which share a key meet at it.
+
+    Raises MarkerLocked, OSError.
+    """
+
+    def __init__(self, folder: Path, genesis: bytes, keys: Sequence[bytes], boot: bytes) -> None:
+        self._markers: list[BootMarker] = []
+        try:
+            for key in sorted(keys):
+                self._markers.append(BootMarker(folder / marker_name(genesis, [key]), boot))
+        except (MarkerLocked, OSError):
+            self.close()
+            raise
+
+    def read(self) -> bytes | None:
+        """Give the digest; None unless all have the same."""
+        digests = {marker.read() for marker in self._markers}
+        return digests.pop() if len(digests) == 1 else None
+
+    def write(self, digest: bytes) -> None:
+        """Remember a digest. Raises OSError."""
+        for marker in self._markers:
+            marker.write(digest)
+
+    def close(self) -> None:
+        """Give the markers back."""
+        for marker in self._markers:
+            marker.close()
 
 
 def _require_ours(folder: Path) -> None:

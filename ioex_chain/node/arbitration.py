@@ -12,16 +12,19 @@ from ioex_chain.dpos.block import Block
 from ioex_chain.dpos.clock_guard import ClockGuard, PeerClocks
 from ioex_chain.dpos.duties import Reason
 from ioex_chain.dpos.ears import Ears
+from ioex_chain.dpos.evidence import Offence
 from ioex_chain.dpos.journal import Journal
-from ioex_chain.dpos.journal_file import BootMarker, DiskFile, NoMarker, marker_name
+from ioex_chain.dpos.journal_file import DiskFile, KeyMarkers, NoMarker
 from ioex_chain.dpos.machine import Assembled, Candidate
 from ioex_chain.dpos.mempool_select import Selection
 from ioex_chain.dpos.producer import Event, Missed, Order, Producer, Sealed, Silent
 from ioex_chain.dpos.records import DposEntry
+from ioex_chain.dpos.registry import RegistryReader
 from ioex_chain.dpos.sets import Member
 from ioex_chain.dpos.signer import Signer, SigningKey
 from ioex_chain.dpos.signing_errors import SigningRefused
 from ioex_chain.dpos.votes import Vote
+from ioex_chain.evm.state import FlatState
 from ioex_chain.evm.types import Transaction
 from ioex_chain.ledger.errors import StoreError
 from ioex_chain.ledger.types import StateView
@@ -107,6 +110,11 @@ class ProducerChain:
         """Hand a block of ours to the ledger; the gossip announces the new head. Raises IoexError."""
         await self._service.submit_block(block)
 
+    def is_counted(self, offence: Offence) -> bool:
+        """Whether the registry takes no evidence for an offence: its key was never one, or is burned."""
+        state = FlatState(self._service.ledger.view())
+        return not RegistryReader(self._service.spec, state).takes_evidence(offence.key)
+
     def cast(self, votes: Sequence[Vote]) -> None:
         """Hand votes of ours to finality, which tells peers."""
         self._service.follower.on_votes(votes)
@@ -139,7 +147,7 @@ class Arbitrators:
         self.missed: dict[int, str] = {}
         """Why slots of ours stayed empty, the newest of them."""
         self._task: asyncio.Task[None] | None = None
-        self._marker: BootMarker | NoMarker = NoMarker()
+        self._marker: KeyMarkers | NoMarker = NoMarker()
         self.producer: Producer[DposEntry] | None = None
         self.signer: Signer | None = None
 
@@ -210,14 +218,13 @@ class Arbitrators:
             return SigningView(key, Reason.NOT_SYNCED, "the node is fetching the chain, or hears nobody")
         return SigningView(key, "")
 
-    def _open_marker(self) -> BootMarker | NoMarker:
+    def _open_marker(self) -> KeyMarkers | NoMarker:
         try:
             boot = _BOOT_ID.read_bytes()
         except OSError:
             return NoMarker()
         folder = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"ioex-{os.getuid()}"
-        name = marker_name(self._service.engine.genesis, list(self.addresses))
-        return BootMarker(folder / name, boot)
+        return KeyMarkers(folder, self._service.engine.genesis, self.addresses, boot)
 
     def _slot_of(self, hash_: BlockHash) -> int | None:
         entry = self._service.ledger.entry(hash_)
@@ -253,7 +260,7 @@ class Arbitrators:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if isinstance(self._marker, BootMarker):
+        if isinstance(self._marker, KeyMarkers):
             self._marker.close()
 
 

@@ -20,7 +20,7 @@ from unit.dpos.signer_world import (
 
 from ioex_chain.dpos import seal, signing_errors
 from ioex_chain.dpos.journal import Journal
-from ioex_chain.dpos.journal_file import BootMarker, DiskFile, marker_name
+from ioex_chain.dpos.journal_file import BootMarker, DiskFile, KeyMarkers, marker_name
 from ioex_chain.dpos.signer import Signer, SigningKey
 from ioex_chain.dpos.votes import Link
 
@@ -363,6 +363,22 @@ def test_on_a_real_disk(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(signing_errors.JournalFailed):
         vote(signer, link(1, 2))
+
+
+def test_processes_that_share_a_key_meet_at_its_marker(tmp_path: Path) -> None:
+    both = KeyMarkers(tmp_path, GENESIS, [ONE, TWO], b"boot")
+    both.write(b"both")
+    assert both.read() == b"both"
+    for keys in ([ONE], [TWO], [TWO, bytes(20)]):
+        with pytest.raises(signing_errors.MarkerLocked):
+            KeyMarkers(tmp_path, GENESIS, keys, b"boot")
+    both.close()
+    alone = KeyMarkers(tmp_path, GENESIS, [TWO], b"boot")
+    alone.write(b"alone")
+    alone.close()
+    again = KeyMarkers(tmp_path, GENESIS, [ONE, TWO], b"boot")
+    assert again.read() is None  # one of them signed elsewhere meanwhile
+    again.close()
 
 
 # --- the secret and the marker ------------------------------------------------------------------------

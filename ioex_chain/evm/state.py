@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import cast
 
 from ioex_chain.crypto.hashes import keccak256
-from ioex_chain.evm.accounts import Live, leaf_of
+from ioex_chain.evm.accounts import Live, leaf_of, leaf_of_sound
 from ioex_chain.evm.schema import ACCOUNT, ACCOUNT_NODE, CODE, SLOT, SLOT_NODE
 from ioex_chain.evm.strict_rlp import encode_uint
 from ioex_chain.evm.trie import Trie
@@ -252,7 +252,7 @@ class FlatState:
                 live.wiped = True
                 self._flush_storage(live, rows)
             if row != live.row:
-                leaf = None if row is None else leaf_of(row)
+                leaf = None if row is None else leaf_of_sound(row)
                 changes.append(Change(live.key, leaf, live.row is not None))
                 rows[ACCOUNT + live.key] = Swap(ACCOUNT + live.key, live.row, row)
                 self._flush_code(live, rows)

@@ -17,13 +17,15 @@ EMPTY_LIST = b"\xc0"
 
 def _make_heads(base: int) -> tuple[bytes, ...]:
     short = [bytes((base + size,)) for size in range(56)]
-    return (*short, *(bytes((base + 56, size)) for size in range(56, 256)))
+    one, two = range(56, 256), range(256, 1024)
+    long = [bytes((base + 57, size >> 8, size & 255)) for size in two]
+    return (*short, *(bytes((base + 56, size)) for size in one), *long)
 
 
 STRING_HEADS = _make_heads(0x80)
-"""What stands before a byte string of so many bytes, up to 255; a lone byte below 0x80 has none."""
+"""What stands before a byte string of so many bytes, up to 1,023; a lone byte below 0x80 has none."""
 LIST_HEADS = _make_heads(0xC0)
-"""What stands before a list whose items have so many bytes, up to 255."""
+"""What stands before a list whose items have so many bytes, up to 1,023."""
 SMALL_UINTS = (EMPTY_STRING, *(bytes((value,)) for value in range(1, 0x80)))
 """The encodings of 0 to 127."""
 
@@ -38,7 +40,7 @@ def encode_string(value: bytes) -> bytes:
     size = len(value)
     if size == 1 and value[0] < 0x80:
         return value
-    if size < 256:
+    if size < 1024:
         return STRING_HEADS[size] + value
     length = uint(size)
     return bytes((0xB7 + len(length),)) + length + value
@@ -56,7 +58,7 @@ def encode_uint(value: int) -> bytes:
 
 def list_head(size: int) -> bytes:
     """Give what stands before a list whose encoded items are `size` bytes together."""
-    if size < 256:
+    if size < 1024:
         return LIST_HEADS[size]
     length = uint(size)
     return bytes((0xF7 + len(length),)) + length

@@ -32,6 +32,8 @@ from ioex_chain.ledger.types import Readable
 EMPTY = b"\x80"
 _FULL = 16 * 33 + 1
 _FULL_HEAD = list_head(_FULL)
+_FULL_ROW = 3 + 16 * 33
+"""Bytes of the row of a branch with sixteen hashes; with a node inside it is shorter."""
 NIBBLES = "0123456789abcdef"
 INDEX = {digit: at for at, digit in enumerate(NIBBLES)}
 
@@ -53,7 +55,7 @@ def leaf_node(nibbles: str, value: bytes) -> bytes:
     head = STRING_HEADS[len(path)] if len(path) > 1 else b""
     size = len(value)
     payload = head + path + (STRING_HEADS[size] + value if 1 < size < 256 else encode_string(value))
-    return (LIST_HEADS[len(payload)] if len(payload) < 256 else list_head(len(payload))) + payload
+    return (LIST_HEADS[len(payload)] if len(payload) < 1024 else list_head(len(payload))) + payload
 
 
 def reference(node: bytes) -> bytes:
@@ -158,6 +160,17 @@ def decode_branch(row: bytes) -> Branch:
     if len(references) != 16 or absent + 33 * (16 - absent) != len(row) - at:  # some stand inside the row
         references = _read_references(row, at)
     return Branch(extension, mask, references)
+
+
+def start_of(row: bytes, child: int) -> int:
+    """Give where the reference of a child begins in the row of a branch without extension."""
+    if len(row) == _FULL_ROW:
+        return 3 + 33 * child
+    at = 3
+    for _ in range(child):
+        first = row[at]
+        at += 33 if first == 0xA0 else 1 if first == 0x80 else first - 0xBF
+    return at
 
 
 def _read_references(row: bytes, at: int) -> list[bytes]:

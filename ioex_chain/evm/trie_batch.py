@@ -17,6 +17,7 @@ from ioex_chain.evm.trie import (
     encode_branch,
     leaf_node,
     reference,
+    start_of,
     wrap_branch,
 )
 from ioex_chain.evm.types import EMPTY_TRIE_ROOT
@@ -43,6 +44,8 @@ class Swap(NamedTuple):
     after: bytes | None
 
 
+_HASH = 0xA0
+"""What a reference to a node of 32 bytes or more begins with."""
 Found = tuple[bytes, bool]
 """A node's RLP (empty when nothing is left) and whether it is a leaf."""
 
@@ -109,6 +112,10 @@ class _Batch:
     def _branch(self, path: str, row: bytes, low: int, high: int) -> Found:
         """Change the branch at `path` by the keys in [low:high], which all begin with `path`."""
         keys, values, existed = self._keys, self._values, self._existed
+        if not row[0] and keys[low][len(path)] == keys[high - 1][len(path)]:
+            found = self._one_child(path, row, low, high)
+            if found is not None:
+                return found
         top = decode_branch(row)
         if top.extension:
             base = path + top.extension
@@ -129,11 +136,47 @@ class _Batch:
             else:
                 self._child(key[:below], top, child, at, end)
             at = end
-        if references.count(EMPTY) < 15:
-            payload = b"".join(references)
+        return self._changed(path, top, low, high)
+
+    def _changed(self, path: str, top: Branch, low: int, high: int) -> Found:
+        """Plan the row of a branch whose children are up to date."""
+        if top.references.count(EMPTY) < 15:
+            payload = b"".join(top.references)
             self._after[path] = branch_head(top.extension, top.mask) + payload
             return wrap_branch(top.extension, payload), False
         return self._collapse(path, top, low, high)
+
+    def _one_child(self, path: str, row: bytes, low: int, high: int) -> Found | None:
+        """Change one child's hash within the row, which is not taken apart; None if that is not all.
+
+        In a large trie nearly all branches are changed so. With None nothing was done.
+        """
+        key, below = self._keys[low], len(path) + 1
+        child = INDEX[key[below - 1]]
+        at = start_of(row, child)
+        if row[at] != _HASH:
+            return None
+        if (row[1] << 8 | row[2]) >> child & 1:
+            value = self._values[low]
+            if high - low != 1 or value is None or not self._existed[low]:
+                return None
+            node, is_leaf = leaf_node(key[below:], value), True
+        else:
+            node, is_leaf = self._branch(key[:below], self._known(key[:below]), low, high)
+            if is_leaf:
+                return self._with_child(path, row, child, node, True, low, high)
+        if len(node) < 32:
+            return self._with_child(path, row, child, node, is_leaf, low, high)
+        payload = row[3:at] + b"\xa0" + keccak256(node) + row[at + 33 :]
+        self._after[path] = row[:3] + payload
+        return wrap_branch("", payload), False
+
+    def _with_child(
+        self, path: str, row: bytes, child: int, node: bytes, is_leaf: bool, low: int, high: int
+    ) -> Found:
+        top = decode_branch(row)
+        self._put_child(top, child, node, is_leaf)
+        return self._changed(path, top, low, high)
 
     def _child(self, path: str, top: Branch, child: int, low: int, high: int) -> None:
         """Change one child of a branch, which stands at `path`."""
@@ -143,6 +186,9 @@ class _Batch:
             node, is_leaf = self._grow(path, low, high)
         else:
             node, is_leaf = self._branch(path, self._known(path), low, high)
+        self._put_child(top, child, node, is_leaf)
+
+    def _put_child(self, top: Branch, child: int, node: bytes, is_leaf: bool) -> None:
         top.references[child] = reference(node) if node else EMPTY
         top.mask = top.mask | 1 << child if is_leaf else top.mask & ~(1 << child)
 

@@ -128,11 +128,14 @@ class TlsLink(asyncio.Protocol):
         self._why = "closed"
         self._close_notify()
         self._arm(CLOSE_SECONDS, "closed")
-        if self._transport.can_write_eof():
+        if not self._transport.can_write_eof():
+            self._transport.close()
+            return
+        try:
             # Only half: closing a socket with unread bytes would reset it, and the goodbye with it.
             self._transport.write_eof()
-        else:
-            self._transport.close()
+        except OSError:  # the other end has reset it, which the event loop is about to tell
+            self._transport.abort()
 
     def abort(self) -> None:
         """Close at once."""

@@ -1,6 +1,7 @@
 """Links over real sockets on loopback: TLS, limits, and whole sessions across them."""
 
 import asyncio
+import errno
 import contextlib
 import socket
 import ssl
@@ -177,6 +178,21 @@ async def test_a_closing_link_waits_for_the_other_end_but_not_for_ever(
             await far.until(lambda one: one.down is not None)
             tls.close()
     monkeypatch.undo()
+
+
+async def test_closing_a_link_that_the_other_end_has_just_reset(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The socket knows of the reset before the event loop does: closing must not fail (ENOTCONN)."""
+    near, far, _ = await linked(make)
+
+    def refuse() -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    monkeypatch.setattr(far.up._transport, "write_eof", refuse)  # type: ignore[attr-defined]
+    far.up.close()
+    await far.until(lambda one: one.down is not None)
+    await near.until(lambda one: one.down is not None)
 
 
 async def test_the_backlog_is_told_and_drains(make: Make) -> None:

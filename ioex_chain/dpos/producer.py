@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 from ioex_chain.dpos import duties
 from ioex_chain.dpos.block import Block
 from ioex_chain.dpos.duties import Idle, Reason, SealDuty, View, VoteDuty
+from ioex_chain.dpos.evidence import Offence
 from ioex_chain.dpos.finality import Finality
 from ioex_chain.dpos.finality_ports import Facts, N
 from ioex_chain.dpos.header import Header
@@ -88,6 +89,10 @@ class Chain(View[N], Protocol[N]):
 
     def cast(self, votes: Sequence[Vote]) -> None:
         """Hand votes of ours to finality and to peers."""
+        ...
+
+    def is_counted(self, offence: Offence) -> bool:
+        """Whether the state after the head takes no evidence for an offence: it was counted already."""
         ...
 
 
@@ -274,7 +279,7 @@ class Producer(Generic[N]):
             duty.slot,
             duty.parent,
             self._finality.certificate_for(duty.parent),
-            self._finality.evidence_for(duty.parent, self._max_evidence),
+            self._finality.evidence_for(duty.parent, self._max_evidence, self._chain.is_counted),
             max(0.0, duty.fill_until - self._now()),
         )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ioex_chain.gossip.ports import Context
 from ioex_chain.gossip.turns import Turns
-from ioex_chain.ledger.types import Entry
+from ioex_chain.ledger.types import Entry, Status
 from ioex_chain.p2p.chain_messages import (
     MAX_GET_BLOCKS,
     MAX_HEADERS,
@@ -128,12 +128,19 @@ class ChainServer:
     def _serve(self, queue: _Queue) -> None:
         while queue.hashes and queue.peer.backlog <= HOLD_ABOVE and self._is_room(queue):
             hash_ = queue.hashes.popleft()
-            raw = self._ledger.body_bytes(BlockHash(hash_))
+            raw = self._sound_body(BlockHash(hash_))
             if raw is None:
                 queue.peer.send(NotFound(GetBlocks.type, hash_))
             else:
                 self.blocks_served += 1
                 queue.peer.send(BlockData(raw))
+
+    def _sound_body(self, hash_: BlockHash) -> bytes | None:
+        """Give a block that was connected once; who passes another on could be blamed for it."""
+        entry = self._ledger.entry(hash_)
+        if entry is None or not entry.status & Status.CONNECTED:
+            return None
+        return self._ledger.body_bytes(hash_)
 
     def _is_room(self, queue: _Queue) -> bool:
         """Whether all peers together hold little enough of our memory; an idle peer is served anyhow."""

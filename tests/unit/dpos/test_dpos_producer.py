@@ -13,6 +13,7 @@ from ioex_chain.dpos import duties
 from ioex_chain.dpos.block import Block, Payload
 from ioex_chain.dpos.clock_guard import ClockGuard
 from ioex_chain.dpos.duties import Idle, Reason, SealDuty, VoteDuty
+from ioex_chain.dpos.evidence import Offence
 from ioex_chain.dpos.finality_ports import RecoveredSignatures
 from ioex_chain.dpos.header import Header, SealedHeader
 from ioex_chain.dpos.journal import Journal
@@ -48,6 +49,7 @@ class Node:
     """A chain of one process that holds three of four keys; time passes only in `sleep`."""
 
     def __init__(self, start_slot: int = 0) -> None:
+        self.burned: set[bytes] = set()
         self.world = World(SET)
         self.machine = Machine()
         self.time = float(SCHEDULE.slot_start(start_slot)) + 0.2
@@ -106,6 +108,9 @@ class Node:
         slot = SCHEDULE.slot_of(block.header.header.timestamp)
         toy = Toy(block.header.hash, parent.height + 1, slot, parent, block.payload, SET)
         self.take(toy)
+
+    def is_counted(self, offence: Offence) -> bool:
+        return offence.key in self.burned
 
     def cast(self, votes: Sequence[Vote]) -> None:
         for vote in votes:

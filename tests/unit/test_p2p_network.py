@@ -1,8 +1,8 @@
 """Links over real sockets on loopback: TLS, limits, and whole sessions across them."""
 
 import asyncio
-import errno
 import contextlib
+import errno
 import socket
 import ssl
 import time

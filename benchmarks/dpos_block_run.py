@@ -26,7 +26,7 @@ from ioex_chain.evm.state import FlatState
 from ioex_chain.evm.transactions import decode_transaction
 from ioex_chain.ledger.overlay import Overlay
 from ioex_chain.ledger.store import LevelStore
-from ioex_chain.node.dpos_build import open_dpos_ledger
+from ioex_chain.node.dpos_build import STATE_BLOCK, open_dpos_ledger
 
 DECODE = "decode"
 WATCHED = (
@@ -44,7 +44,7 @@ def import_block(folder: Path, warm: bool) -> dict[str, Any]:
     """Import the world's block; give the figures."""
     spec = bench_spec()
     raw = (folder / "block").read_bytes()
-    store = LevelStore(folder / "db", create=False)
+    store = LevelStore(folder / "db", create=False, block=STATE_BLOCK)
     with ThreadPoolExecutor(2) as threads:
         senders, known = Senders(threads), KnownTransactions(1 << 30)
         world = EvmWorld(spec, senders)

@@ -20,7 +20,7 @@ from ioex_chain.evm.transactions import signed, signing_hash
 from ioex_chain.evm.types import Transaction
 from ioex_chain.ledger.overlay import Overlay
 from ioex_chain.ledger.store import LevelStore
-from ioex_chain.node.dpos_build import open_dpos_ledger
+from ioex_chain.node.dpos_build import STATE_BLOCK, open_dpos_ledger
 from ioex_chain.primitives.clock import FixedClock
 from ioex_chain.spec.load import load_network
 from ioex_chain.spec.model import GenesisMember, NetworkSpec
@@ -187,7 +187,7 @@ def save(folder: Path, shape: Shape) -> None:
     """Make the database and the block's bytes in `folder`."""
     folder.mkdir(parents=True)
     spec = bench_spec()
-    store = LevelStore(folder / "db", create=True)
+    store = LevelStore(folder / "db", create=True, block=STATE_BLOCK)
     open_dpos_ledger(spec, store, clock_of(spec))
     add_accounts(store, shape)
     rules = open_dpos_ledger(spec, store, clock_of(spec))

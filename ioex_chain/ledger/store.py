@@ -36,14 +36,21 @@ holds it would fail, but closing that attempt's file would also let the lock go.
 class LevelStore:
     """A LevelDB database in the folder `path`, which it makes if `create`.
 
-    `write_buffer` and `cache` are bytes of memory; LevelDB may hold two write buffers. Raises
+    `write_buffer` and `cache` are bytes of memory; LevelDB may hold two write buffers. `block` is how many
+    bytes of rows newly written files have under one checksum: what a read of one row reads. Raises
     StoreMissing, StoreLocked, StoreCorrupt, StoreFull. Reads may come from any thread. After a write has
     failed every use raises StoreFull until the store is opened anew: what the disk took is not known
     before. `close` only when no other thread reads.
     """
 
     def __init__(
-        self, path: Path, *, create: bool, write_buffer: int = 32 * _MIB, cache: int = 64 * _MIB
+        self,
+        path: Path,
+        *,
+        create: bool,
+        write_buffer: int = 32 * _MIB,
+        cache: int = 64 * _MIB,
+        block: int = 4_096,
     ) -> None:
         self.path = path
         _look_before_opening(path, create)
@@ -56,6 +63,7 @@ class LevelStore:
                 create_if_missing=create,
                 paranoid_checks=True,
                 write_buffer_size=write_buffer,
+                block_size=block,
                 lru_cache_size=cache,
                 bloom_filter_bits=10,
             )

@@ -36,6 +36,8 @@ from ioex_chain.spec.model import NetworkSpec
 
 HISTORY = 256
 """Blocks below the head whose state RPC can ask for, unless the node is an archive."""
+STATE_BLOCK = 2_048
+"""Bytes that the database reads for one row: those of a state are read one by one, all over the place."""
 _MIB = 1 << 20
 _RECOVERY_THREADS = 2
 
@@ -186,7 +188,11 @@ def open_dpos_store(config: NodeConfig, datadir: DataDir, *, create: bool) -> Le
     """Open the DPoS chain's database. Raises StoreError."""
     cache = config.db_cache_mb * _MIB
     return LevelStore(
-        datadir.dpos_database, create=create, write_buffer=max(4 * _MIB, cache // 3), cache=cache // 3
+        datadir.dpos_database,
+        create=create,
+        write_buffer=max(4 * _MIB, cache // 3),
+        cache=cache // 3,
+        block=STATE_BLOCK,
     )
 
 

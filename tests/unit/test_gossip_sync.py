@@ -523,6 +523,18 @@ def test_blocks_are_served_in_order_and_wait_for_a_slow_peer(builder, time):
     ]
 
 
+def test_a_block_that_was_never_connected_is_given_to_nobody(builder, time):
+    best = builder.extend(builder.genesis, 3)
+    aside = [builder.block(builder.genesis, time=builder.genesis.header.time + 77)]
+    node = Node(builder, time)
+    node.give(best)
+    node.give(aside)
+    assert node.chain.ledger.body_bytes(aside[0].hash) is not None
+    peer = node.peer()
+    node.receive(peer, m.GetBlocks((aside[0].hash, best[0].hash)))
+    assert peer.sent[-2:] == [m.NotFound(m.GetBlocks.type, aside[0].hash), m.BlockData(best[0].encode())]
+
+
 def test_a_peer_cannot_queue_requests_without_end(builder, time):
     node = Node(builder, time)
     peer = node.peer()

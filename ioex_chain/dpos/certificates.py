@@ -13,13 +13,13 @@ def assemble(link: Link, votes: Mapping[bytes, Vote], members: ArbitratorSet) ->
     if len(votes) < members.quorum:
         return None
     signers, signatures = 0, []
-    for position, member in enumerate(members.members):
+    if not members.is_quorum(votes):
+        return None
+    for position, member in enumerate(members.voters):
         vote = votes.get(member.key)
         if vote is not None:
             signers |= 1 << position
             signatures.append(vote.signature)
-    if len(signatures) < members.quorum:
-        return None
     return Certificate(link, signers, tuple(signatures))
 
 
@@ -47,14 +47,16 @@ def check(certificate: Certificate, members: ArbitratorSet, signatures: Signatur
         raise vote_errors.WrongLink(
             f"the certificate is of set {certificate.link.set_number}, in force is {members.number}"
         )
-    if certificate.signers < 0 or certificate.signers >> len(members.members):
-        raise vote_errors.UnknownSigner(f"set {members.number} has {len(members.members)} members")
+    voters = members.voters
+    if certificate.signers < 0 or certificate.signers >> len(voters):
+        raise vote_errors.UnknownSigner(f"set {members.number} has {len(voters)} voters")
     votes = take_apart(certificate)
-    if len(votes) < members.quorum:
-        raise vote_errors.NoQuorum(f"{len(votes)} votes are less than the quorum of {members.quorum}")
+    if not members.is_quorum({voters[position].key for position, _ in votes}):
+        both = " and of the set before" if members.before else ""
+        raise vote_errors.NoQuorum(f"{len(votes)} votes are not the quorum of {members.quorum}{both}")
     found = {}
     for position, vote in votes:
-        key = members.members[position].key
+        key = voters[position].key
         if _voter(vote, signatures) != key:
             raise vote_errors.WrongMember(f"the signature of member {position} is not by its key")
         found[key] = vote

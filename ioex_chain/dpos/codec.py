@@ -10,7 +10,7 @@ Integers are big-endian without leading zeros, at most 8 bytes (amounts and base
     payload      [certificate or empty string, [evidence...], [PoW header...], [deposit proof...]]
     link         [set number, source hash, source height, target hash, target height]
     vote         [link, signature]
-    certificate  [link, signers, signatures]     signers: bit i for member i, as an integer of <= 8 bytes;
+    certificate  [link, signers, signatures]     signers: bit i for member i, as an integer of <= 16 bytes;
                                                  signatures: 65 bytes each in rising order of i, joined
     evidence     [1, sealed, sealed] or [2, vote, vote]
 
@@ -39,8 +39,8 @@ MAX_POW_HEADERS = 64
 MAX_DEPOSIT_PROOFS = 16
 MAX_HEADER_SIZE = 1_024
 """Bytes of rlp([header, seal]); real ones have about 700."""
-MAX_SEATS = 64
-"""`signers` is an integer of at most 8 bytes."""
+MAX_VOTERS = 128
+"""`signers` is an integer of at most 16 bytes: two sets vote together while one gives way to the other."""
 SIGNATURE_SIZE = 65
 _SEAL_EVIDENCE, _VOTE_EVIDENCE = 1, 2
 
@@ -166,7 +166,7 @@ def encode_vote(vote: Vote) -> bytes:
 
 def _certificate(data: bytes, item: Span) -> Certificate:
     link, signers, joined = _fields(data, item, 3, "a certificate")
-    bits = _uint(data, signers)
+    bits = rlp.integer(rlp.string(data, signers), MAX_VOTERS // 8)
     signatures = rlp.string(data, joined)
     _fixed(signatures, bits.bit_count() * SIGNATURE_SIZE, f"the row of {bits.bit_count()} signatures")
     parts = [signatures[at : at + SIGNATURE_SIZE] for at in range(0, len(signatures), SIGNATURE_SIZE)]

@@ -264,7 +264,7 @@ class DposEngine:
                 lambda ref: self.records.members(entry, ref).members,
                 self.spec.min_members,
             )
-        return enter_round(record)
+        return enter_round(record, entry.height + 1)
 
     def _make_context(self, boundary: DposEntry, record: Record, round_: int) -> RoundContext:
         members = self.records.members(boundary, self.seen_from(boundary, record, round_).in_force)

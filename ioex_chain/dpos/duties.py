@@ -156,5 +156,5 @@ def vote_duty(
         return Idle(Reason.BEFORE_START)
     if view.is_late(head):
         return Idle(Reason.SEEN_LATE)
-    able = tuple(member.key for member in members.members if member.key in keys)
+    able = tuple(member.key for member in members.voters if member.key in keys)
     return VoteDuty(link, able) if able else Idle(Reason.NO_SEAT)

@@ -1,19 +1,19 @@
 """Casper FFG over the ledger's tree (docs/protocol.md section 4): every block is a checkpoint. No I/O.
 
-Votes, certificates, seals and evidence come in from peers, connected blocks from the ledger; each answer is
-an Outcome. Whether a link is right follows from the record of its target, so it is decided when the target
-was connected. Before that a certificate can only make its branch preferred (so that it gets connected): its
-signatures are checked against the set that the best chain knows by its number.
+Votes, certificates, seals and evidence come in from peers, connected blocks from the ledger. Whether a link
+is right follows from the record of its target, so it is decided when that was connected. Before that a
+certificate can only make its branch preferred: it is checked against the set of its number on the best chain.
 """
 
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Generic
 
 from ioex_chain.dpos import certificates, evidence, seal, vote_errors
 from ioex_chain.dpos.block import Payload
 from ioex_chain.dpos.evidence import Offence
 from ioex_chain.dpos.evidence_pool import EvidencePool, SealWatch
-from ioex_chain.dpos.finality_ports import Facts, N, Signatures, Tree
+from ioex_chain.dpos.finality_ports import Facts, N, Signatures, Tree, checkpoint
 from ioex_chain.dpos.finality_types import Finalize, Outcome, Prefer, Verdict
 from ioex_chain.dpos.header import SealedHeader
 from ioex_chain.dpos.sets import ArbitratorSet
@@ -22,6 +22,8 @@ from ioex_chain.dpos.votes import Certificate, Checkpoint, Evidence, Link, Vote
 from ioex_chain.primitives.errors import IoexError
 from ioex_chain.primitives.types import BlockHash
 
+_SETS_BEFORE = 17
+_height_of = attrgetter("link.target.height")
 HORIZON = 1024
 """Votes for targets higher than this above the highest known block are ignored."""
 WATCH_DEPTH = 128
@@ -76,7 +78,7 @@ class Finality(Generic[N]):
         recorded = self._facts.justified_at(parent)
         if recorded is None:
             return None
-        for certificate in sorted(self._certified.values(), key=_target_height, reverse=True):
+        for certificate in sorted(self._certified.values(), key=_height_of, reverse=True):
             target = certificate.link.target
             if recorded.height < target.height <= parent.height:
                 entry = self._tree.ancestor(parent, target.height)
@@ -108,7 +110,7 @@ class Finality(Generic[N]):
         After them the highest one of each earlier set: a peer that was parted since before a set change can
         check no other.
         """
-        found = sorted(self._certified.values(), key=_target_height)
+        found = sorted(self._certified.values(), key=_height_of)
         return (*found, *(known for known in self._last_of_set.values() if known not in found))
 
     def votes(self, limit: int = MAX_GREETING) -> tuple[Vote, ...]:
@@ -165,7 +167,7 @@ class Finality(Generic[N]):
             return Outcome(Verdict.FAULTY, fault=fault)
         entry = self._tree.entry(link.target.hash)
         members = self._members(link, entry)
-        is_member = members is not None and _has(members, key)
+        is_member = members is not None and members.has(key)
         if not is_member and not self._is_judged(key):
             self.heard(key, vote)
             return self._refuse_stranger(key, link, entry)
@@ -199,7 +201,8 @@ class Finality(Generic[N]):
         try:
             votes = certificates.check(certificate, members, self._signatures)
         except vote_errors.InvalidCertificate as fault:
-            if self._is_certain(link, entry):
+            unclear = own is None and isinstance(fault, vote_errors.UnknownSigner)  # the set before votes too
+            if self._is_certain(link, entry) and not unclear:
                 return Outcome(Verdict.FAULTY, fault=fault)
             return Outcome(Verdict.IGNORED)  # it may be another branch's set
         found = tuple(item for key, vote in votes.items() for item in self._watch(key, vote)[1])
@@ -259,7 +262,8 @@ class Finality(Generic[N]):
     # --- votes ----------------------------------------------------------------------------------------
 
     def _refuse_stranger(self, key: bytes, link: Link, entry: N | None) -> Outcome:
-        if not self._is_certain(link, entry):
+        own = None if entry is None else self.link_for(entry)
+        if not self._is_certain(link, entry) or self._may_sit(link, own, key):
             return Outcome(Verdict.IGNORED)
         fault = vote_errors.NotAMember(f"0x{key.hex()} has no seat in set {link.set_number}")
         return Outcome(Verdict.FAULTY, fault=fault)
@@ -273,7 +277,7 @@ class Finality(Generic[N]):
             raise vote_errors.WrongSet(f"in force at the target is set {own.set_number}")
         if own is not None and link.source != own.source:
             raise vote_errors.WrongSource(f"the source recorded at the target has height {own.source.height}")
-        if not is_member and self._is_certain(link, entry):
+        if not is_member and self._is_certain(link, entry) and not self._may_sit(link, own, key):
             raise vote_errors.NotAMember(f"0x{key.hex()} has no seat in set {link.set_number}")
 
     def _count(self, vote: Vote, entry: N | None, found: tuple[Evidence, ...]) -> Outcome:
@@ -292,7 +296,7 @@ class Finality(Generic[N]):
     def _votes_of_members(self, link: Link, entry: N) -> tuple[Vote, ...]:
         """Give the votes for a right link that may be told: who had no seat is known since `entry` is."""
         members = self._facts.set_at(entry)
-        seats = frozenset(member.key for member in members.members) if members is not None else frozenset()
+        seats = frozenset(member.key for member in members.voters) if members is not None else frozenset()
         return tuple(vote for key, vote in self._pool.votes_for(link).items() if key in seats)
 
     def _assemble(self, link: Link, entry: N | None) -> Certificate | None:
@@ -388,7 +392,7 @@ class Finality(Generic[N]):
         link, known = certificate.link, self._certified
         known[link.target.hash] = certificate
         while len(known) > MAX_CERTIFIED:
-            del known[min(known, key=lambda hash_: _target_height(known[hash_]))]
+            del known[min(known, key=lambda hash_: _height_of(known[hash_]))]
         last = self._last_of_set.get(link.set_number)
         if last is None or last.link.target.height < link.target.height:
             self._last_of_set[link.set_number] = certificate
@@ -410,9 +414,7 @@ class Finality(Generic[N]):
         self._final_number = self._set_number(point)
         self._pool.prune(point.height - WATCH_DEPTH)
         self._evidence.settle(self._is_final)
-        for hash_ in [
-            hash_ for hash_, known in self._certified.items() if _target_height(known) < point.height
-        ]:
+        for hash_ in [hash_ for hash_, known in self._certified.items() if _height_of(known) < point.height]:
             del self._certified[hash_]
         for link in [link for link in self._waiting if link.target.height <= point.height]:
             self._forget(link)
@@ -441,12 +443,10 @@ class Finality(Generic[N]):
         members = None if target is None else self._facts.set_at(target)
         if members is not None:
             for position, vote in certificates.take_apart(certificate):
-                found += self._watch(members.members[position].key, vote)[1]
+                found += self._watch(members.voters[position].key, vote)[1]
             if certificate.link.target.height >= self.finalised.height:
                 self._certify(certificate)
         return found
-
-    # --- small questions ------------------------------------------------------------------------------
 
     def _members(self, link: Link, entry: N | None) -> ArbitratorSet | None:
         known = None if entry is None else self._facts.set_at(entry)
@@ -462,6 +462,12 @@ class Finality(Generic[N]):
         """Whether votes for a target are kept no more: the chain is full of them, and each costs a check."""
         return link.target.height < self.finalised.height - WATCH_DEPTH
 
+    def _may_sit(self, link: Link, own: Link | None, key: bytes) -> bool:
+        """Whether a key has a seat in a set before, which may vote beside that of a target not connected."""
+        numbers = range(link.set_number - 1, max(-1, link.set_number - _SETS_BEFORE), -1)
+        before = (self._facts.set_numbered(number) for number in numbers if own is None)
+        return any(members is not None and members.has(key) for members in before)
+
     def _set_number(self, point: Checkpoint) -> int:
         entry = self._tree.entry(point.hash)
         members = None if entry is None else self._facts.set_at(entry)
@@ -475,7 +481,7 @@ class Finality(Generic[N]):
             number += 1
 
     def _is_judged(self, key: bytes) -> bool:
-        return any(_has(members, key) for members in self._judged())
+        return any(members.has(key) for members in self._judged())
 
     def _is_below(self, hash_: BlockHash, entry: N) -> bool:
         """Whether the block is `entry` or one of its ancestors."""
@@ -491,16 +497,3 @@ class Finality(Generic[N]):
     def _keep(self, key: bytes, item: Evidence) -> tuple[Evidence, ...]:
         offence: Offence = evidence.name(key, item)
         return (item,) if self._evidence.add(offence, item) else ()
-
-
-def checkpoint(entry: "N") -> Checkpoint:
-    """Name a block as votes do."""
-    return Checkpoint(entry.hash, entry.height)
-
-
-def _has(members: ArbitratorSet, key: bytes) -> bool:
-    return any(member.key == key for member in members.members)
-
-
-def _target_height(certificate: Certificate) -> int:
-    return certificate.link.target.height

@@ -29,6 +29,11 @@ N = TypeVar("N", bound=Node)
 N_contra = TypeVar("N_contra", bound=Node, contravariant=True)
 
 
+def checkpoint(entry: Node) -> Checkpoint:
+    """Name a block as votes do."""
+    return Checkpoint(entry.hash, entry.height)
+
+
 class Tree(Protocol[N]):
     """The blocks whose headers are known and not invalid, on all branches."""
 

@@ -32,14 +32,15 @@ def check_certificate(
 
     Its target is the parent or an ancestor of it above the justified block that the parent records; its
     source is the justified block that the target records, so that it can only be justified from there; its
-    votes are those of at least a quorum of the set in force at the target.
+    votes are those of at least a quorum of the set in force at the target, and of the one before while it
+    gives way.
     """
     link = certificate.link
     target = _target(link.target, parent, records.require(parent))
     record = records.require(target)
     if link.source != record.justified:
         raise errors.CertificateSource(f"the target records {record.justified.height} as justified")
-    members = records.members(target, record.in_force)
+    members = records.in_force(target, record)
     if link.set_number != members.number:
         raise errors.CertificateSet(f"set {members.number} is in force at the target, not {link.set_number}")
     try:

@@ -4,7 +4,8 @@ A record is a function of the block and its ancestors. Everything that a later h
 state stands in it, so that rules of headers never read the state (docs/protocol.md section 4). The RLP form:
 
     record    [justified hash, height, finalised hash, height, PoW hash, registry version, roster's block,
-               set in force, newest set read, [waiting...], roster or empty string]
+               set in force, newest set read, [waiting...], roster or empty string,
+               set before or empty string, first height of the set in force]
     set       [number, block at whose state it was read]
     waiting   [term, set, 0 or 1: whether the gate is known, gate height]
     roster    [[member...], [member...]]          member: 20-byte key || 20-byte payout address
@@ -85,6 +86,10 @@ class Record:
     """The set that was read last."""
     waiting: tuple[Waiting, ...] = ()
     roster: Roster | None = None
+    before: SetRef | None = None
+    """The set that was in force before, as long as no block of the present one is recorded as final."""
+    since: int = 0
+    """Height of the first block under the set in force."""
 
 
 def encode_record(record: Record) -> bytes:
@@ -108,6 +113,8 @@ def encode_record(record: Record) -> bytes:
             b""
             if record.roster is None
             else [_members_item(record.roster.ranking), _members_item(record.roster.others)],
+            b"" if record.before is None else _ref_item(record.before),
+            uint(record.since),
         ]
     )
 
@@ -135,6 +142,8 @@ def decode_record(data: bytes) -> Record:
             newest,
             list() as waiting,
             roster,
+            before,
+            bytes() as since,
         ]:
             return Record(
                 Checkpoint(BlockHash(justified), rlp.integer(justified_height)),
@@ -146,8 +155,10 @@ def decode_record(data: bytes) -> Record:
                 _ref(newest),
                 tuple(_waiting(item) for item in waiting),
                 _roster(roster),
+                _ref(before) if before else None,
+                rlp.integer(since),
             )
-    raise DecodeError("a record has 11 fields")
+    raise DecodeError("a record has 13 fields")
 
 
 def _ref(item: rlp.Item) -> SetRef:
@@ -210,16 +221,28 @@ def enter_term(
     return replace(record, newest=newest, waiting=tuple(waiting))
 
 
-def enter_round(record: Record) -> Record:
-    """Give the set part of a record as a block in a later round sees it: after `enter_term`.
+def enter_round(record: Record, height: int) -> Record:
+    """Give the set part of a record as a block in a later round, at `height`, sees it: after `enter_term`.
 
     Of the waiting sets whose gate the block's ancestry records as final the one for the latest term comes
-    into force; those before it never do.
+    into force; those before it never do. The set before votes beside it until a block of the new one is
+    recorded as final; so long no other set follows. Otherwise a branch that does not know of the gate's
+    finality could be finalised by the old set alone, and two chains be final with nobody at fault.
     """
+    if record.before is not None:
+        if record.finalised.height < record.since:
+            return record
+        record = replace(record, before=None)
     for at in range(len(record.waiting) - 1, -1, -1):
         one = record.waiting[at]
         if one.gate is not None and one.gate <= record.finalised.height:
-            return replace(record, in_force=one.ref, waiting=record.waiting[at + 1 :])
+            return replace(
+                record,
+                in_force=one.ref,
+                waiting=record.waiting[at + 1 :],
+                before=record.in_force,
+                since=height,
+            )
     return record
 
 
@@ -272,6 +295,13 @@ class Records:
             return ArbitratorSet(0, self._genesis_members)
         return ArbitratorSet(ref.number, self.roster(near.known(ref.read_at)).ranking)
 
+    def in_force(self, near: DposEntry, record: Record) -> ArbitratorSet:
+        """Give the set in force at a record, with the one before while both must vote."""
+        members = self.members(near, record.in_force)
+        if record.before is None:
+            return members
+        return replace(members, before=self.members(near, record.before).members)
+
     def numbered(self, entry: DposEntry, number: int) -> ArbitratorSet | None:
         """Give the set with a number as `entry`'s branch read it; None if it read none of it yet."""
         record = self.of(entry)
@@ -293,7 +323,7 @@ class ChainFacts:
     def set_at(self, entry: DposEntry) -> ArbitratorSet | None:
         """Give the set in force in the block's own round; None while the block was never connected."""
         record = self._records.of(entry)
-        return None if record is None else self._records.members(entry, record.in_force)
+        return None if record is None else self._records.in_force(entry, record)
 
     def justified_at(self, entry: DposEntry) -> Checkpoint | None:
         """Give the highest block justified by payloads of the block and its ancestors; None as `set_at`."""

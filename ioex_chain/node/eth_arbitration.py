@@ -45,7 +45,7 @@ class ArbitrationReader:
     def set_in_force(self, entry: DposEntry) -> ArbitratorSet:
         """Give the set that votes for a block."""
         record = self._engine.records.require(entry)
-        return self._engine.records.members(entry, record.in_force)
+        return self._engine.records.in_force(entry, record)
 
     def sets(self, entry: DposEntry) -> Sequence[ArbitratorSet]:
         """Give the sets that were read and wait, lowest number first."""
@@ -127,7 +127,7 @@ class ArbitrationReader:
                 members = self._service.facts.set_numbered(link.set_number)
             if members is None:
                 continue
-            places = {member.key: at for at, member in enumerate(members.members)}
+            places = {member.key: at for at, member in enumerate(members.voters)}
             placed = [(places[key], vote) for key, vote in votes.items() if key in places]
             found.append(VotesView(link, sorted(placed, key=lambda one: one[0]), len(places), members.quorum))
         return found

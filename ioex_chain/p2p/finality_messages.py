@@ -13,8 +13,8 @@ from ioex_chain.primitives.codec import Reader
 MAX_VOTES = 256
 MAX_VOTE_BYTES = 200
 """Above any vote: a link of two hashes and three integers, and a signature."""
-MAX_CERTIFICATE_BYTES = 4_500
-"""Above a certificate of 64 seats."""
+MAX_CERTIFICATE_BYTES = 9_000
+"""Above a certificate of 128 voters."""
 MAX_EVIDENCE_BYTES = 2_200
 """Above two sealed headers."""
 

@@ -178,7 +178,7 @@ class Forge:
         return self.schedule.slot_of(block.header.header.timestamp)
 
     def members_at(self, block: Block) -> ArbitratorSet:
-        return self.engine.records.members(self.entry(block), self.record(block).in_force)
+        return self.engine.records.in_force(self.entry(block), self.record(block))
 
     def parent(self, block: Block) -> Block:
         return self.blocks[block.header.parent_hash]
@@ -210,10 +210,10 @@ class Forge:
         return Vote(link, seal.sign(private, seal.vote_digest(self.genesis.header.hash, link)))
 
     def certificate(self, target: Block, voters: Iterable[int] | None = None) -> Certificate:
-        """Honest votes for `target`: of all members, or of those at `voters` of its set."""
+        """Honest votes for `target`: of all who may vote, or of those at `voters` among them."""
         members, link = self.members_at(target), self.link(target)
-        chosen = range(len(members.members)) if voters is None else voters
-        keys = [members.members[position].key for position in chosen]
+        chosen = range(len(members.voters)) if voters is None else voters
+        keys = [members.voters[position].key for position in chosen]
         made = certificates.assemble(link, {key: self.vote(link, KEYS[key]) for key in keys}, members)
         assert made is not None
         return made

@@ -80,6 +80,8 @@ RECORD = Record(
     roster_at=None,
     in_force=SetRef(3, BlockHash(b"\xcc" * 32)),
     newest=SetRef(4, BlockHash(b"\xdd" * 32)),
+    before=SetRef(2, BlockHash(b"\xee" * 32)),
+    since=46_000,
     waiting=(Waiting(92, SetRef(4, BlockHash(b"\xdd" * 32)), None),),
     roster=Roster(MEMBERS.members[:1], MEMBERS.members[1:2]),
 )

@@ -12,7 +12,7 @@ from chaingen.dpos_forge import DictView
 
 from ioex_chain.dpos import codec
 from ioex_chain.dpos.block import Block, Payload
-from ioex_chain.dpos.finality import checkpoint
+from ioex_chain.dpos.finality_ports import checkpoint
 from ioex_chain.dpos.finality_types import Outcome
 from ioex_chain.dpos.header import Header, SealedHeader
 from ioex_chain.dpos.machine import Assembled, Candidate

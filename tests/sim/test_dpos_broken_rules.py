@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from ioex_chain.dpos import signer
+from ioex_chain.dpos import sets, signer
 from ioex_chain.dpos.finality import Finality
 from ioex_chain.dpos.journal import Memory
-from ioex_chain.dpos.sets import ArbitratorSet
 from ioex_chain.dpos.votes import Link
 
 from .dpos_hostile import Forker, Twin
@@ -27,7 +26,7 @@ def test_a_quorum_that_is_too_low_shows(monkeypatch: pytest.MonkeyPatch) -> None
         return world.conflicts
 
     assert not conflicts()
-    monkeypatch.setattr(ArbitratorSet, "quorum", property(lambda self: 2 * len(self.members) // 3))
+    monkeypatch.setattr(sets, "quorum_of", lambda count: 2 * count // 3)
     assert conflicts()
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from ioex_chain.dpos.block import Payload
-from ioex_chain.dpos.finality import Finality, checkpoint
+from ioex_chain.dpos.finality import Finality
+from ioex_chain.dpos.finality_ports import checkpoint
 from ioex_chain.dpos.header import EMPTY_OMMERS_HASH, Header, SealedHeader
 from ioex_chain.dpos.seal import BadSignature
 from ioex_chain.dpos.sets import ArbitratorSet, Member

@@ -7,7 +7,8 @@ from unit.dpos.finality_world import Toy, World, key, members, sealed, vote_of
 
 from ioex_chain.dpos import evidence, finality, vote_errors
 from ioex_chain.dpos.block import Payload
-from ioex_chain.dpos.finality import WATCH_DEPTH, checkpoint
+from ioex_chain.dpos.finality import WATCH_DEPTH
+from ioex_chain.dpos.finality_ports import checkpoint
 from ioex_chain.dpos.finality_types import Finalize, Outcome, Prefer, Verdict
 from ioex_chain.dpos.seal import BadSignature
 from ioex_chain.dpos.votes import Checkpoint, Link

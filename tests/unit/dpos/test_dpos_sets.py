@@ -19,7 +19,7 @@ from ioex_chain.dpos.records import (
     enter_term,
 )
 from ioex_chain.dpos.schedule import round_seed, shuffle
-from ioex_chain.dpos.sets import Member
+from ioex_chain.dpos.sets import ArbitratorSet, Member
 from ioex_chain.dpos.votes import Checkpoint
 from ioex_chain.ledger.store import MemoryStore
 from ioex_chain.primitives.clock import FixedClock
@@ -211,9 +211,40 @@ def test_a_record_comes_back(record: Record) -> None:
 
 def test_a_gate_that_is_not_final_keeps_a_set_waiting() -> None:
     waiting = (Waiting(3, OTHER, 8),)
-    assert enter_round(replace(RECORD, waiting=waiting)).in_force == REF
-    assert enter_round(replace(RECORD, waiting=(Waiting(3, OTHER, 7),))).in_force == OTHER
-    assert enter_round(replace(RECORD, waiting=(Waiting(3, OTHER, None),))).in_force == REF
+    assert enter_round(replace(RECORD, waiting=waiting), 12).in_force == REF
+    assert enter_round(replace(RECORD, waiting=(Waiting(3, OTHER, 7),)), 12).in_force == OTHER
+    assert enter_round(replace(RECORD, waiting=(Waiting(3, OTHER, None),)), 12).in_force == REF
+
+
+def test_the_set_before_votes_until_a_block_of_the_new_one_is_final() -> None:
+    third = SetRef(3, BlockHash(b"\x04" * 32))
+    entered = enter_round(replace(RECORD, waiting=(Waiting(3, OTHER, 7), Waiting(4, third, 11))), 12)
+    assert (entered.in_force, entered.before, entered.since) == (OTHER, REF, 12)
+    for final in (7, 11):  # a third set has to wait, though its gate is final
+        known = replace(entered, finalised=Checkpoint(POINT.hash, final))
+        assert enter_round(known, 20) == known
+    known = replace(entered, finalised=Checkpoint(POINT.hash, 12))
+    after = enter_round(known, 20)
+    assert (after.in_force, after.before, after.since) == (third, OTHER, 20)
+    assert enter_round(replace(known, waiting=()), 20).before is None
+
+
+def test_two_sets_vote_together_by_the_quorum_of_each() -> None:
+    old = tuple(Member(bytes((number,)) * 20, bytes(20)) for number in range(4))
+    new = tuple(Member(bytes((number,)) * 20, bytes(20)) for number in range(2, 6))
+    alone, both = ArbitratorSet(1, new), ArbitratorSet(1, new, old)
+    assert [member.key[0] for member in both.voters] == [2, 3, 4, 5, 0, 1]
+    assert alone.voters == new
+    assert both.has(old[0].key)
+    assert not alone.has(old[0].key)
+
+    def keys(*numbers: int) -> set[bytes]:
+        return {bytes((number,)) * 20 for number in numbers}
+
+    assert alone.is_quorum(keys(2, 4, 5))
+    assert not both.is_quorum(keys(2, 3, 4, 5))  # two of the set before: its quorum is three
+    assert not both.is_quorum(keys(0, 1, 2, 3))
+    assert both.is_quorum(keys(1, 2, 3, 4))
 
 
 def test_a_term_gives_the_waiting_sets_their_gate() -> None:

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from chaingen.dpos_forge import ADDRESSES, Forge, make_spec, member_row, payout_of
+from chaingen.dpos_forge import ADDRESSES, KEYS, Forge, make_spec, member_row, payout_of
 from chaingen.dpos_tiny import tiny_transaction
 
+from ioex_chain.dpos import errors
 from ioex_chain.dpos.block import Block
 from ioex_chain.dpos.records import (
     ChainFacts,
@@ -20,7 +21,7 @@ from ioex_chain.dpos.records import (
 )
 from ioex_chain.dpos.schedule import round_seed, shuffle
 from ioex_chain.dpos.sets import ArbitratorSet, Member
-from ioex_chain.dpos.votes import Checkpoint
+from ioex_chain.dpos.votes import Certificate, Checkpoint
 from ioex_chain.ledger.store import MemoryStore
 from ioex_chain.primitives.clock import FixedClock
 from ioex_chain.primitives.errors import DecodeError
@@ -103,6 +104,35 @@ def test_branches_have_their_own_sets() -> None:
     )
     other = grow_to(forge, forge.extend(forge.genesis, 4), 2 * TERM + 7, final=True)
     assert (in_force(forge, one), in_force(forge, other)) == (1, 0)
+
+
+def test_one_set_alone_finalises_nothing_while_both_vote() -> None:
+    """Else the old set could finalise a branch that does not know of the gate, and the new set another."""
+    forge = forge_of_four()
+    block = forge.extend(forge.genesis, 3, transactions=rank(*NEW[:4]))
+    while in_force(forge, block) == 0:
+        block = forge.extend(
+            block, certificate=forge.certificate(block) if block.header.header.number else None
+        )
+    both = forge.members_at(block)
+    assert both.before == tuple(forge.members_at(forge.genesis).members)
+    new, old = range(len(both.members)), range(len(both.members), len(both.voters))
+    for alone in (new, old):
+        votes = {both.voters[place].key for place in alone}
+        assert not both.is_quorum(votes)
+        link = forge.link(block)
+        made = Certificate(
+            link,
+            sum(1 << place for place in alone),
+            tuple(forge.vote(link, KEYS[both.voters[place].key]).signature for place in alone),
+        )
+        with pytest.raises(errors.CertificateQuorum):
+            forge.extend(block, certificate=made)
+    first = block
+    while forge.members_at(block).before:
+        block = forge.extend(block, certificate=forge.certificate(block))
+    assert forge.record(block).finalised.height >= first.header.header.number
+    assert forge.members_at(block).voters == both.members
 
 
 def test_empty_terms_are_over_too() -> None:

@@ -1,7 +1,8 @@
 # `make devnet` runs a mining node, `make test` runs the tests; each sets up what it needs by itself.
 VENV ?= .venv
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+# Twice as many workers as cores: tests of real nodes wait for most of their time.
+PYTEST := $(BIN)/python -m pytest -n 4 --dist loadgroup
 
 .PHONY: help venv devnet test lint check bench soak lock wheel clean
 

@@ -126,7 +126,7 @@ LARGEST = [
     SendCompact(push=True),
     FeeFilter(0),
     Votes((bytes(200),) * 256),
-    Certificate(bytes(4_500)),
+    Certificate(bytes(9_000)),
     EvidenceItem(bytes(2_200)),
 ]
 

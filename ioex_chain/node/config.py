@@ -125,16 +125,9 @@ class NodeConfig(BaseSettings):
     txpool_mb: Annotated[int, Ge(5), Le(100_000)] = Field(
         100, description="megabytes that the DPoS chain's transaction pool may take"
     )
-    call_gas_cap: Annotated[int, Ge(100_000)] = Field(
-        50_000_000, description="gas that an eth_call or estimate may use"
-    )
-    call_timeout: Annotated[float, Gt(0), Le(300)] = Field(
-        5.0, description="seconds that an eth_call, estimate or trace may take"
-    )
     call_threads: Annotated[int, Ge(1), Le(64)] = Field(
         2, description="calls, estimates and traces that run at a time"
     )
-    log_range: Annotated[int, Ge(1)] = Field(10_000, description="blocks that one eth_getLogs may cover")
     arbitrator_keys: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="keystore files of the arbitrator keys that seal and vote in this node"
     )

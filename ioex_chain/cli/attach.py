@@ -12,14 +12,13 @@ import typer
 
 from ioex_chain import __version__
 from ioex_chain.cli.contract_options import read_abi_file
-from ioex_chain.cli.dpos_node import DEV_MNEMONIC
 from ioex_chain.cli.dpos_url import SETTINGS, credentials, dpos_url
 from ioex_chain.cli.options import EXIT_FAILED, Session, command, err
 from ioex_chain.cli.wallet_session import WalletUsageError
 from ioex_chain.rpc.auth import CookieError
 from ioex_chain.rpc.client import RpcUnreachable
 from ioex_chain.wallet.deployments import read_deployment
-from ioex_chain.wallet.hd import MasterKey
+from ioex_chain.wallet.hd import DEV_MNEMONIC, MasterKey
 
 DEV_ACCOUNTS = 10
 """Accounts of the published mnemonic that a console on a devnet signs with."""

@@ -2,12 +2,11 @@
 
 from typing import Any, Protocol
 
-from ioex_chain.cli.dpos_node import DEV_MNEMONIC
 from ioex_chain.cli.options import out
 from ioex_chain.crypto.address import checksum_account
 from ioex_chain.evm.types import WEI
 from ioex_chain.spec.model import NetworkSpec
-from ioex_chain.wallet.hd import MasterKey, dpos_address
+from ioex_chain.wallet.hd import DEV_MNEMONIC, MasterKey, dpos_address
 
 SYMBOL = "IOEX"
 SEARCHED = 64

@@ -21,10 +21,7 @@ from ioex_chain.wallet.abi import parse_integer
 from ioex_chain.wallet.account_wallet import AccountWallet, DposKey, Patience, Terms
 from ioex_chain.wallet.contract_errors import NodeError
 from ioex_chain.wallet.files import read_key_file
-from ioex_chain.wallet.hd import MasterKey, parse_private_key
-
-DEV_MNEMONIC = "test test test test test test test test test test test junk"
-"""Published: what it owns on a devnet has no value anywhere."""
+from ioex_chain.wallet.hd import DEV_MNEMONIC, MasterKey, parse_private_key
 
 Keystore = Annotated[Path | None, typer.Option(help="Sign with this Web3 v3 key file (any program's).")]
 SigningWallet = Annotated[

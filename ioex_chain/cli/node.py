@@ -11,7 +11,6 @@ from typing import Any
 from rich.table import Table
 
 from ioex_chain.cli.devnet import dpos_facts, dpos_places, show_dpos
-from ioex_chain.cli.dpos_node import DEV_MNEMONIC
 from ioex_chain.cli.options import Session, command, err, out
 from ioex_chain.node import log
 from ioex_chain.node.app import Running, run_node
@@ -19,6 +18,7 @@ from ioex_chain.node.datadir import DataDir
 from ioex_chain.primitives.types import COIN
 from ioex_chain.spec.load import load_network
 from ioex_chain.spec.model import NetworkSpec
+from ioex_chain.wallet.hd import DEV_MNEMONIC
 
 RUN_SETTINGS = (
     "log_level",
@@ -57,10 +57,7 @@ RUN_SETTINGS = (
     "dpos_peers",
     "dpos_checkpoint",
     "txpool_mb",
-    "call_gas_cap",
-    "call_timeout",
     "call_threads",
-    "log_range",
     "arbitrator_keys",
     "arbitrator_password_file",
 )

@@ -144,7 +144,6 @@ async def _start_parts(
                 config,
                 chain.datadir,
                 dpos,
-                chain.clock,
                 worker,
                 lifetime,
                 metrics.metrics if metrics else None,

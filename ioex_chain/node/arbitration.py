@@ -34,11 +34,9 @@ from ioex_chain.node.dpos_service import DposService
 from ioex_chain.primitives.types import BlockHash
 from ioex_chain.rpc.eth_backend import SigningView
 from ioex_chain.wallet.files import read_key_file
-from ioex_chain.wallet.hd import MasterKey
+from ioex_chain.wallet.hd import DEV_MNEMONIC, MasterKey
 
 logger = log.get(__name__)
-DEV_MNEMONIC = "test test test test test test test test test test test junk"
-"""Published: its keys seal a devnet, and nothing that has a value."""
 MAX_SEATS = 51
 _REMEMBERED_MISSES = 4_096
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

@@ -25,9 +25,8 @@ from ioex_chain.node.metrics import NodeMetrics
 from ioex_chain.node.no_peers import NoPeers
 from ioex_chain.node.pool_journal import PoolJournal
 from ioex_chain.node.solo import Solo, SoloFollower
-from ioex_chain.node.solo_chain import Notes, SoloClock
+from ioex_chain.node.solo_chain import Notes
 from ioex_chain.node.worker import Worker
-from ioex_chain.primitives.clock import Clock
 from ioex_chain.rpc.eth.heavy import HeavyPool
 
 logger = log.get(__name__)
@@ -70,7 +69,6 @@ class DposNode:
         config: NodeConfig,
         datadir: DataDir,
         chain: DposChain,
-        clock: Clock,
         worker: Worker,
         lifetime: Lifetime,
         metrics: NodeMetrics | None = None,
@@ -80,7 +78,6 @@ class DposNode:
         self._datadir = datadir
         self._chain = chain
         self._metrics = metrics
-        self._clock = clock
         self._keys = load_keys(config)
         policy = PoolPolicy(max_usage=config.txpool_mb * _MIB)
         pool = Mempool(chain.spec.dpos, chain.clock, chain.senders, policy=policy, known=chain.known)
@@ -154,7 +151,7 @@ class DposNode:
     def _solo(self, notes: Notes) -> Solo:
         if len(self._keys) != 1:
             raise ConfigError("--solo is for one arbitrator: leave --arbitrators out")
-        return Solo(self.service, self._keys[0], SoloClock(self._clock, notes), notes)
+        return Solo(self.service, self._keys[0], self._chain.clock, notes)
 
     async def stop(self) -> None:
         """Stop all parts and keep the pool."""

@@ -5,11 +5,7 @@ from collections.abc import Callable
 from random import Random
 
 from ioex_chain.dpos.clock_guard import PeerClocks
-from ioex_chain.dpos.header import SealedHeader
-from ioex_chain.gossip.dpos_hub import DposGossip
-from ioex_chain.gossip.dpos_pool import DposPool
-from ioex_chain.gossip.dpos_wire import DposWire
-from ioex_chain.gossip.ports import Context
+from ioex_chain.gossip.dpos_hub import DposGossip, dpos_context
 from ioex_chain.node.config import NodeConfig
 from ioex_chain.node.datadir import DataDir
 from ioex_chain.node.dpos_service import DposService
@@ -49,31 +45,19 @@ class DposPeering(Peering):
         self._service = service
         spec, engine = service.spec, service.engine
 
-        def is_late(header: SealedHeader) -> bool:
-            slot = engine.schedule.slot_of(header.header.timestamp)
-            return service.clock.now() >= engine.schedule.slot_end(slot)
-
-        wire = DposWire(
-            identity_of(spec),
-            spec.dpos.activations,
-            service.chain.known.decode,
-            service.ledger,
-            watch=service.follower,
-            is_late=is_late,
-            mark_late=engine.mark_late,
-        )
-
         def gossip(
             chance: Random, gave_block: Callable[[int], None], gave_transaction: Callable[[int], None]
         ) -> ClockedGossip:
-            context = Context(
+            context = dpos_context(
                 service,
+                engine,
+                service.chain.known,
+                service.follower,
                 time.monotonic,
                 chance,
+                network_id=identity_of(spec),
                 gave_block=gave_block,
                 gave_transaction=gave_transaction,
-                wire=wire,
-                pool=DposPool(service.mempool, service.tip),
             )
             made = ClockedGossip(context, service.follower, group_commits=True)
             made.clocks = clocks

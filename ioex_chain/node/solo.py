@@ -19,7 +19,8 @@ from ioex_chain.evm.transactions import signed
 from ioex_chain.evm.types import AccessEntry, Transaction
 from ioex_chain.ledger.types import StateView
 from ioex_chain.node.dpos_service import DposService
-from ioex_chain.node.solo_chain import MARK, Edit, Notes, SoloClock
+from ioex_chain.node.solo_chain import MARK, Edit, Notes
+from ioex_chain.primitives.clock import Clock
 from ioex_chain.primitives.types import BlockHash
 from ioex_chain.rpc.eth_backend import SoloTransaction
 
@@ -46,7 +47,7 @@ class Solo:
     `start` and `stop` are awaited by the node.
     """
 
-    def __init__(self, service: DposService, key: SigningKey, clock: SoloClock, notes: Notes) -> None:
+    def __init__(self, service: DposService, key: SigningKey, clock: Clock, notes: Notes) -> None:
         self.automine = True
         self._service = service
         self._key = key

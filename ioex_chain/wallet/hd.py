@@ -31,6 +31,10 @@ TEST_COIN_TYPE = 1
 Path = tuple[int, ...]
 
 
+DEV_MNEMONIC = "test test test test test test test test test test test junk"
+"""Published: on a devnet it owns funds and seals blocks; what it owns has no value anywhere."""
+
+
 class Purpose(IntEnum):
     """The output form that an account's keys serve, named by its BIP."""
 

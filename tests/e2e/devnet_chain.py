@@ -4,10 +4,10 @@ from chaingen.builder import ChainBuilder, Funds
 from chaingen.owners import KeyHash
 from embit import bip32, bip39
 
-from ioex_chain.cli.node import DEV_MNEMONIC
 from ioex_chain.primitives.types import COIN
 from ioex_chain.spec.load import load_network
 from ioex_chain.spec.model import NetworkSpec
+from ioex_chain.wallet.hd import DEV_MNEMONIC
 
 from .node_process import GENESIS_TIME
 

@@ -17,9 +17,8 @@ from e2e.wires import Wires
 from eth_account import Account
 from web3 import HTTPProvider, Web3
 
-from ioex_chain.cli.dpos_node import DEV_MNEMONIC
 from ioex_chain.node.datadir import Identity
-from ioex_chain.wallet.hd import MasterKey
+from ioex_chain.wallet.hd import DEV_MNEMONIC, MasterKey
 
 GWEI = 10**9
 PATIENCE = 90.0

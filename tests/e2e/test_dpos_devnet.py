@@ -8,8 +8,7 @@ from e2e.dpos_world import HERE, devnet, dpos_cli, eventually
 from e2e.node_process import NodeDied, NodeProcess, environment, ioex
 from web3 import Web3
 
-from ioex_chain.cli.dpos_node import DEV_MNEMONIC
-from ioex_chain.wallet.hd import MasterKey
+from ioex_chain.wallet.hd import DEV_MNEMONIC, MasterKey
 
 pytestmark = pytest.mark.e2e
 

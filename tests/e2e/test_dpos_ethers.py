@@ -8,7 +8,7 @@ import pytest
 from e2e.dpos_world import CHAIN_ID, devnet, needs_node, run_script, token
 from e2e.node_process import NodeProcess
 
-from ioex_chain.cli.dpos_node import DEV_MNEMONIC
+from ioex_chain.wallet.hd import DEV_MNEMONIC
 
 pytestmark = [pytest.mark.e2e, needs_node, pytest.mark.xdist_group("dpos_ethers")]
 

@@ -12,8 +12,7 @@ from e2e.node_process import NodeProcess
 from eth_account import Account
 from web3 import Web3
 
-from ioex_chain.cli.dpos_node import DEV_MNEMONIC
-from ioex_chain.wallet.hd import MasterKey
+from ioex_chain.wallet.hd import DEV_MNEMONIC, MasterKey
 
 pytestmark = pytest.mark.e2e
 TO = "0x" + "99" * 20

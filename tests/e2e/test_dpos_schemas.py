@@ -11,8 +11,7 @@ from eth_rpc_world import REVERTING, code_logging, init_code
 from execution_apis import METHODS, NOT_OFFERED, ROOT, fault_of
 from web3 import Web3
 
-from ioex_chain.cli.dpos_node import DEV_MNEMONIC
-from ioex_chain.wallet.hd import MasterKey
+from ioex_chain.wallet.hd import DEV_MNEMONIC, MasterKey
 
 pytestmark = [
     pytest.mark.e2e,

@@ -16,9 +16,8 @@ from web3.contract import Contract
 from web3.exceptions import ContractCustomError, ContractLogicError, TransactionNotFound, Web3RPCError
 from web3.middleware import SignAndSendRawMiddlewareBuilder
 
-from ioex_chain.cli.dpos_node import DEV_MNEMONIC
 from ioex_chain.wallet.artefacts import Artefact
-from ioex_chain.wallet.hd import MasterKey
+from ioex_chain.wallet.hd import DEV_MNEMONIC, MasterKey
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("dpos_web3")]
 GWEI = 10**9

@@ -15,7 +15,6 @@ import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from ioex_chain.cli.dpos_node import DEV_MNEMONIC
 from ioex_chain.dpos.finality import Finality
 from ioex_chain.dpos.follower import DposHeadChanged, Follower, LedgerTree
 from ioex_chain.dpos.machine import Candidate
@@ -31,7 +30,7 @@ from ioex_chain.ledger.store import LevelStore
 from ioex_chain.node.dpos_build import open_dpos_ledger
 from ioex_chain.node.dpos_service import HeadAccounts
 from ioex_chain.spec.load import load_network
-from ioex_chain.wallet.hd import MasterKey
+from ioex_chain.wallet.hd import DEV_MNEMONIC, MasterKey
 
 BLOCKS = int(os.environ.get("IOEX_SIM_BLOCKS", "7200"))
 WARM = 3_000

@@ -13,10 +13,9 @@ from eth.db.atomic import AtomicDB
 from eth.vm.forks.prague import PragueVM
 from eth.vm.spoof import SpoofTransaction
 
-from ioex_chain.cli.dpos_node import DEV_MNEMONIC
 from ioex_chain.rpc.client import RpcCallError
 from ioex_chain.wallet.contract_errors import NodeError
-from ioex_chain.wallet.hd import MasterKey, dpos_address
+from ioex_chain.wallet.hd import DEV_MNEMONIC, MasterKey, dpos_address
 
 CHAIN_ID = 51337
 WEI = 10**18

@@ -15,12 +15,11 @@ from typer.testing import CliRunner
 
 from ioex_chain.cli import attach as console
 from ioex_chain.cli.devnet import dpos_accounts, dpos_facts, dpos_places, show_dpos
-from ioex_chain.cli.dpos_node import DEV_MNEMONIC
 from ioex_chain.cli.main import app
 from ioex_chain.cli.wallet_session import WalletUsageError
 from ioex_chain.spec.load import load_network
 from ioex_chain.spec.model import GenesisAccount, NetworkSpec
-from ioex_chain.wallet.hd import MasterKey, dpos_address
+from ioex_chain.wallet.hd import DEV_MNEMONIC, MasterKey, dpos_address
 
 
 @dataclass(frozen=True)

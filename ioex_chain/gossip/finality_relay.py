@@ -14,7 +14,7 @@ from ioex_chain.dpos import codec
 from ioex_chain.dpos.finality_types import Outcome, Prefer, Verdict
 from ioex_chain.dpos.seal import BadSignature
 from ioex_chain.dpos.vote_errors import InvalidCertificate, InvalidEvidence, NotAMember, WrongLink
-from ioex_chain.dpos.votes import Certificate, Evidence, Link, Vote
+from ioex_chain.dpos.votes import Certificate, Evidence, Vote
 from ioex_chain.gossip.bounded import RollingSet
 from ioex_chain.gossip.ports import Context
 from ioex_chain.ledger.types import Entry
@@ -43,15 +43,11 @@ class State(Protocol):
         ...
 
     def votes(self) -> Sequence[Vote]:
-        """Give votes for targets above the final block, highest targets first."""
+        """Give right votes of members for targets above the final block, highest targets first."""
         ...
 
     def evidence(self) -> Sequence[Evidence]:
         """Give the evidence that no final block carries yet."""
-        ...
-
-    def link_for(self, entry: Any) -> Link | None:
-        """Give the only right link to a target; None before it was connected."""
         ...
 
 
@@ -111,16 +107,10 @@ class FinalityRelay:
         for certificate in finality.certificates()[-GREETING_CERTIFICATES:]:
             self._tell(state, m.Certificate(codec.encode_certificate(certificate)))
         for vote in reversed(finality.votes()):
-            if self._is_right(vote.link):
-                self._queue(state, codec.encode_vote(vote))
+            self._queue(state, codec.encode_vote(vote))
         for item in finality.evidence()[:GREETING_EVIDENCE]:
             self._tell(state, m.EvidenceItem(codec.encode_evidence(item)))
         self._send_votes(state)
-
-    def _is_right(self, link: Link) -> bool:
-        """Whether a kept vote is right: wrong ones are kept as well, to prove who gives them."""
-        target = self._ledger.entry(link.target.hash)
-        return target is not None and self._door.finality.link_for(target) == link
 
     def peer_down(self, peer: Peer) -> None:
         """Forget a peer."""

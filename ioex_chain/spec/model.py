@@ -159,6 +159,27 @@ class DposSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class BridgeSpec:
+    """The bridge's parameters (docs/protocol.md section 6): amounts in PoW units of 1e-8 IOEX."""
+
+    withdrawal_fee: int = 10_000
+    """What a settlement keeps back of every withdrawal: exactly the miner's fee."""
+    min_withdrawal: int = 20_000
+    """The least amount that may be withdrawn: the fee and an output that is no dust."""
+    daily_outflow_cap: int = 1_000_000 * COIN
+    """Withdrawn in one day (UTC) at most; at genesis, later the owner's to change."""
+    min_relayed_deposit: int = COIN // 100
+    """Deposits from this amount on are proven by arbitrators without a fee: policy of producers."""
+    max_requests: int = 256
+    """Requests to the PoW chain that one block drains."""
+    max_waiting: int = 20_000
+    """Withdrawals that may be made before finality is seen to move again, so that a settlement fits a block."""
+    max_settlement_inputs: int = 64
+    owner_delay: int = 7 * 24 * 3600
+    """Seconds between the owner's announcement of a looser rule and its coming in force."""
+
+
+@dataclass(frozen=True, slots=True)
 class Allocation:
     """One output of the genesis coinbase.
 
@@ -227,3 +248,4 @@ class NetworkSpec:
     token: TokenSpec
     contracts: SystemContracts
     metrics_port: int
+    bridge: BridgeSpec = field(default_factory=BridgeSpec)

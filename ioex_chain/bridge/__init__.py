@@ -1,1 +1,1 @@
-"""What spans the two chains: deposit proofs, settlements, solvency, the relayer (docs/protocol.md section 6)."""
+"""What spans both chains: deposit proofs, settlements, solvency, relayer (docs/protocol.md section 6)."""

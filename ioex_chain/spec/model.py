@@ -173,7 +173,7 @@ class BridgeSpec:
     max_requests: int = 256
     """Requests to the PoW chain that one block drains."""
     max_waiting: int = 20_000
-    """Withdrawals that may be made before finality is seen to move again, so that a settlement fits a block."""
+    """Withdrawals made before finality is seen to move again: so many that a settlement fits a block."""
     max_settlement_inputs: int = 64
     owner_delay: int = 7 * 24 * 3600
     """Seconds between the owner's announcement of a looser rule and its coming in force."""

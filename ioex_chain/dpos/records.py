@@ -5,7 +5,7 @@ state stands in it, so that rules of headers never read the state (docs/protocol
 
     record    [justified hash, height, finalised hash, height, PoW hash, registry version, roster's block,
                set in force, newest set read, [waiting...], roster or empty string,
-               set before or empty string, first height of the set in force]
+               set before or empty string, first height of the set in force, requests drained so far]
     set       [number, block at whose state it was read]
     waiting   [term, set, 0 or 1: whether the gate is known, gate height]
     roster    [[member...], [member...]]          member: 20-byte key || 20-byte payout address
@@ -90,6 +90,8 @@ class Record:
     """The set that was in force before, as long as no block of the present one is recorded as final."""
     since: int = 0
     """Height of the first block under the set in force."""
+    requests: int = 0
+    """Number of the last request to the PoW chain that this block or an ancestor drained; 0 for none."""
 
 
 def encode_record(record: Record) -> bytes:
@@ -115,6 +117,7 @@ def encode_record(record: Record) -> bytes:
             else [_members_item(record.roster.ranking), _members_item(record.roster.others)],
             b"" if record.before is None else _ref_item(record.before),
             uint(record.since),
+            uint(record.requests),
         ]
     )
 
@@ -144,6 +147,7 @@ def decode_record(data: bytes) -> Record:
             roster,
             before,
             bytes() as since,
+            bytes() as requests,
         ]:
             return Record(
                 Checkpoint(BlockHash(justified), rlp.integer(justified_height)),
@@ -157,8 +161,9 @@ def decode_record(data: bytes) -> Record:
                 _roster(roster),
                 _ref(before) if before else None,
                 rlp.integer(since),
+                rlp.integer(requests),
             )
-    raise DecodeError("a record has 13 fields")
+    raise DecodeError("a record has 14 fields")
 
 
 def _ref(item: rlp.Item) -> SetRef:

@@ -82,6 +82,7 @@ RECORD = Record(
     newest=SetRef(4, BlockHash(b"\xdd" * 32)),
     before=SetRef(2, BlockHash(b"\xee" * 32)),
     since=46_000,
+    requests=700,
     waiting=(Waiting(92, SetRef(4, BlockHash(b"\xdd" * 32)), None),),
     roster=Roster(MEMBERS.members[:1], MEMBERS.members[1:2]),
 )

@@ -1,0 +1,117 @@
+"""Which final block of the DPoS chain a settlement can be proven with, read from records (section 6).
+
+A block f is proven final by the certificate f -> f+1, which a later block's payload carries. The PoW chain
+believes the set that it knows; so a set that gives way must be followed step by step: first up to the
+handover under the old set, then by a certificate of both.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from ioex_chain.dpos.follower import DposLedger
+from ioex_chain.dpos.header import SealedHeader
+from ioex_chain.dpos.records import DposEntry, Records
+from ioex_chain.dpos.sets import ArbitratorSet
+from ioex_chain.dpos.votes import Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class FinalBlock:
+    """A final block with what proves it, and what the PoW chain is to settle up to it."""
+
+    final: SealedHeader
+    child: SealedHeader
+    certificate: Certificate
+    members: ArbitratorSet
+    """The set in force at the child: signer i of the certificate is its voter i."""
+    count: int
+    """Number of the last request that the final block or an ancestor drained."""
+    own: int
+    """How many of the requests the final block drained itself."""
+
+
+class FinalityProofs:
+    """Looks for proofs in one DPoS ledger; only reads, from any thread."""
+
+    def __init__(self, ledger: DposLedger, records: Records) -> None:
+        self._ledger = ledger
+        self._records = records
+
+    def next_for(self, current: int, pending: Collection[int]) -> FinalBlock | None:
+        """Give the proof that brings the PoW chain furthest; None while there is none.
+
+        `current`: the number of the set that the PoW chain believes, `pending` those handed over to it.
+        """
+        head = self._ledger.head
+        newest = self._recorded_at(head)
+        if newest is None or newest.members.number == current:
+            return newest
+        followed = self._set_after(head, current)
+        if followed is None:
+            return None
+        number, since = followed
+        if number in pending:
+            return self._first_under(head, since)
+        return self._recorded_at(self._at(since - 1))
+
+    def _at(self, height: int) -> DposEntry:
+        entry = self._ledger.entry_at(height)
+        if entry is None:
+            raise LookupError(f"the best chain moved below height {height} while it was read")
+        return entry
+
+    def _set_after(self, head: DposEntry, current: int) -> tuple[int, int] | None:
+        """Give number and first height of the set that came in force after `current`."""
+        found = None
+        at = head
+        while (record := self._records.require(at)).in_force.number != current:
+            if record.since == 0:
+                return None  # the PoW chain is ahead of this branch
+            found = record.in_force.number, record.since
+            at = self._at(record.since - 1)
+        return found
+
+    def _recorded_at(self, entry: DposEntry) -> FinalBlock | None:
+        """Give the highest final block that `entry` and its ancestors record; None for genesis."""
+        final = self._records.require(entry).finalised
+        if final.height == 0:
+            return None
+        for block in self._down(entry):
+            parent = block.parent
+            if parent is not None and self._records.require(parent).finalised != final:
+                return self._carried_by(block)
+        return None
+
+    def _first_under(self, head: DposEntry, since: int) -> FinalBlock | None:
+        """Give the first final block whose child is under the set in force since that height.
+
+        There the set before still votes beside it, so the certificate has the quorum of both.
+        """
+        for height in range(since, head.height + 1):
+            entry = self._at(height)
+            if self._records.require(entry).finalised.height >= since - 1:
+                return self._carried_by(entry)
+        return None
+
+    def _down(self, entry: DposEntry) -> Iterator[DposEntry]:
+        at: DposEntry | None = entry
+        while at is not None:
+            yield at
+            at = at.parent
+
+    def _carried_by(self, block: DposEntry) -> FinalBlock:
+        certificate = self._ledger.body(block.hash).payload.certificate
+        if certificate is None:
+            raise LookupError("a block that records a new final block carries a certificate")
+        child = self._ledger.ancestor(block, certificate.link.target.height)
+        final = self._ledger.ancestor(child, certificate.link.source.height)
+        record, before = self._records.require(final), self._records.require(self._at(final.height - 1))
+        members = self._records.in_force(child, self._records.require(child))
+        return FinalBlock(
+            final.header,
+            child.header,
+            certificate,
+            members,
+            record.requests,
+            record.requests - before.requests,
+        )

@@ -17,7 +17,14 @@ from ioex_chain.crypto.address import DEPOSIT_TAG, account_of, checksum_account,
 from ioex_chain.crypto.hashes import hash160
 from ioex_chain.primitives.types import COIN
 from ioex_chain.spec.build import Grant, build_document, encode_document
-from ioex_chain.spec.document import CONTRACTS, DposDocument, NetworkDocument, PowDocument, TokenDocument
+from ioex_chain.spec.document import (
+    CONTRACTS,
+    BridgeDocument,
+    DposDocument,
+    NetworkDocument,
+    PowDocument,
+    TokenDocument,
+)
 from ioex_chain.spec.model import MONTH
 from ioex_chain.spec.plan import PLAN
 
@@ -104,6 +111,17 @@ def consortium(name: str) -> dict[str, object]:
     }
 
 
+def bridge(name: str) -> BridgeDocument:
+    """Give the amounts of the bridge, and how long the owner's changes wait."""
+    return BridgeDocument(
+        withdrawal_fee="0.0001",
+        min_withdrawal="0.0002",
+        daily_outflow_cap="1000000",
+        min_relayed_deposit="0.01",
+        owner_delay=60 if name == "devnet" else 7 * DAY,
+    )
+
+
 def document(
     name: str, coin_type: int, metrics: int, pow_: dict[str, object], dpos: tuple[int, ...]
 ) -> NetworkDocument:
@@ -121,6 +139,7 @@ def document(
             {**common, "genesis_text": f"ioeX {name}: two chains, one coin (provisional)", **pow_}
         ),
         dpos=DposDocument.model_validate({**chain, **consortium(name)}),
+        bridge=bridge(name),
         contracts=system_contracts(),
         token=TokenDocument(listing_time=LISTING_TIME, provisional=True, unsold={}, allocations=[]),
     )

@@ -73,8 +73,8 @@ class World(Protocol):
         """The reader of the registry."""
         ...
 
-    def genesis(self, view: StateView) -> None:
-        """Write the genesis state."""
+    def genesis(self, view: StateView, pow_genesis: bytes) -> None:
+        """Write the genesis state; `pow_genesis` is the PoW genesis hash as it is hashed."""
         ...
 
     def run(self, view: StateView, env: BlockEnv) -> Execution:
@@ -111,10 +111,10 @@ class EvmWorld:
         self.rules = block_rules(spec)
         self.registry: Registry = RegistryState(spec)
 
-    def genesis(self, view: StateView) -> None:
+    def genesis(self, view: StateView, pow_genesis: bytes) -> None:
         """Write the genesis state."""
         state = FlatState(view)
-        write_genesis(self.spec, state)
+        write_genesis(self.spec, state, pow_genesis)
         state.flush()
 
     def run(self, view: StateView, env: BlockEnv) -> Execution:

@@ -184,7 +184,7 @@ class DposMachine:
             raise _refused(error) from error
 
     def _connect_genesis(self, entry: DposEntry, view: StateView) -> BlockReceipt:
-        self.world.genesis(view)
+        self.world.genesis(view, entry.header.header.mix_hash)
         point, first = Checkpoint(entry.hash, 0), SetRef(0, entry.hash)
         record = Record(point, point, b"", 0, None, first, first)
         view.note(encode_record(self._with_state(record, view, None, entry)))

@@ -21,7 +21,7 @@ from ioex_chain.evm.trie import list_root, root_of
 from ioex_chain.evm.types import EMPTY_CODE_HASH, EMPTY_TRIE_ROOT, WEI_PER_POW_UNIT
 from ioex_chain.primitives import rlp
 from ioex_chain.primitives.types import BlockHash
-from ioex_chain.spec.model import DposSpec, NetworkSpec
+from ioex_chain.spec.model import BridgeSpec, DposSpec, NetworkSpec, PowSpec
 
 EMPTY_OMMERS_HASH = keccak256(rlp.encode([]))
 EMPTY_PAYLOAD = rlp.encode([b"", [], [], []])
@@ -40,8 +40,14 @@ class GenesisAccountState:
     storage: Mapping[int, int] = field(default_factory=dict)
 
 
-def genesis_state(spec: NetworkSpec) -> dict[bytes, GenesisAccountState]:
-    """Give every account of the genesis state by its 20-byte address."""
+def genesis_state(
+    spec: NetworkSpec,
+    pow_genesis: bytes,  # noqa: ARG001 - the light client begins there
+) -> dict[bytes, GenesisAccountState]:
+    """Give every account of the genesis state by its 20-byte address.
+
+    `pow_genesis` is the PoW genesis hash as it is hashed: where the light client begins.
+    """
     contracts = spec.contracts.addresses
     state = {
         system.HISTORY_ADDRESS: GenesisAccountState(1, 0, system.HISTORY_CODE),
@@ -154,9 +160,9 @@ class WritableState(Protocol):
         ...
 
 
-def write_genesis(spec: NetworkSpec, state: WritableState) -> None:
+def write_genesis(spec: NetworkSpec, state: WritableState, pow_genesis: bytes) -> None:
     """Write the genesis state into an empty state: what connecting block 0 does."""
-    for address, content in genesis_state(spec).items():
+    for address, content in genesis_state(spec, pow_genesis).items():
         state.set_nonce(address, content.nonce)
         state.set_balance(address, content.balance)
         if content.code:
@@ -165,15 +171,17 @@ def write_genesis(spec: NetworkSpec, state: WritableState) -> None:
             state.set_storage(address, slot, value)
 
 
-def parameters_hash(dpos: DposSpec) -> bytes:
+def parameters_hash(spec: NetworkSpec) -> bytes:
     """Give keccak256 of the RLP list of the rules that are fixed for ever; genesis' extraData.
 
     In this order: chain id, block time, nominal block time, seats, rounds of a term, least members, gas
-    limit, least base fee, block reward.
+    limit, least base fee, block reward, a settlement's fee for each withdrawal, its most inputs.
     """
+    dpos, bridge = spec.dpos, spec.bridge
     values = (
         *(dpos.chain_id, dpos.block_time, dpos.nominal_block_time, dpos.seats, dpos.term_rounds),
         *(dpos.min_members, dpos.gas_limit, dpos.min_base_fee, dpos.block_reward),
+        *(bridge.withdrawal_fee, bridge.max_settlement_inputs),
     )
     return keccak256(rlp.encode([rlp.encode_integer(value) for value in values]))
 
@@ -185,7 +193,7 @@ def genesis_header_items(spec: NetworkSpec, pow_genesis: bytes) -> list[bytes]:
         bytes(32),
         EMPTY_OMMERS_HASH,
         bytes(20),
-        state_root(genesis_state(spec)),
+        state_root(genesis_state(spec, pow_genesis)),
         EMPTY_TRIE_ROOT,
         EMPTY_TRIE_ROOT,
         bytes(256),
@@ -194,7 +202,7 @@ def genesis_header_items(spec: NetworkSpec, pow_genesis: bytes) -> list[bytes]:
         number(dpos.gas_limit),
         number(0),
         number(dpos.genesis_time),
-        parameters_hash(dpos),
+        parameters_hash(spec),
         pow_genesis,
         bytes(8),
         number(dpos.min_base_fee),
@@ -211,6 +219,8 @@ class _Key:
     """What the genesis hash depends on; the rest of the spec is not looked at."""
 
     dpos: DposSpec
+    pow: PowSpec
+    bridge: BridgeSpec
     contracts: tuple[tuple[str, bytes], ...]
     pow_genesis: bytes
     spec: NetworkSpec = field(compare=False)
@@ -223,4 +233,5 @@ def _hash_of(key: _Key) -> BlockHash:
 
 def genesis_hash(spec: NetworkSpec, pow_genesis: bytes) -> BlockHash:
     """Give the hash of the DPoS genesis block that belongs to this PoW genesis."""
-    return _hash_of(_Key(spec.dpos, tuple(spec.contracts.addresses.items()), bytes(pow_genesis), spec))
+    contracts = tuple(spec.contracts.addresses.items())
+    return _hash_of(_Key(spec.dpos, spec.pow, spec.bridge, contracts, bytes(pow_genesis), spec))

@@ -187,6 +187,16 @@ class DposDocument(Strict):
     accounts: list[AccountDocument] = []
 
 
+class BridgeDocument(Strict):
+    """The bridge's parameters that differ between networks; amounts in IOEX, `owner_delay` in seconds."""
+
+    withdrawal_fee: AmountText
+    min_withdrawal: AmountText
+    daily_outflow_cap: AmountText
+    min_relayed_deposit: AmountText
+    owner_delay: Annotated[int, Field(ge=60, le=90 * 86_400)]
+
+
 class NetworkDocument(Strict):
     """A whole file."""
 
@@ -197,5 +207,6 @@ class NetworkDocument(Strict):
     metrics_port: Port
     pow: PowDocument
     dpos: DposDocument
+    bridge: BridgeDocument
     contracts: dict[str, AccountText]
     token: TokenDocument

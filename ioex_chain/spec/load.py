@@ -7,6 +7,7 @@ from typing import TypedDict, Unpack
 from pydantic import ValidationError
 
 from ioex_chain.crypto.address import deposit_script, parse_account
+from ioex_chain.spec.bridge import bridge_spec
 from ioex_chain.spec.consortium import dpos_spec
 from ioex_chain.spec.document import (
     CONTRACTS,
@@ -149,6 +150,7 @@ def _build(document: NetworkDocument) -> NetworkSpec:
         token=token,
         contracts=contracts,
         metrics_port=document.metrics_port,
+        bridge=bridge_spec(document.bridge),
     )
 
 

@@ -163,7 +163,7 @@ class TinyWorld:
         self.spec = spec
         self.registry = TinyRegistry()
 
-    def genesis(self, view: StateView) -> None:
+    def genesis(self, view: StateView, pow_genesis: bytes) -> None:
         members = [[member.key.hex(), member.payout.hex()] for member in self.spec.dpos.members]
         view.put(RANKING, json.dumps(members).encode())
         for member in self.spec.dpos.members:

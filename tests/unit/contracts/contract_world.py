@@ -16,6 +16,7 @@ from ioex_chain.evm.types import SYSTEM_ADDRESS, BlockEnv, Log
 from ioex_chain.evm.vm_calls import call as run_message
 from ioex_chain.evm.vm_frame import Message
 from ioex_chain.evm.vm_world import World as Machine
+from ioex_chain.pow.genesis import genesis_block
 from ioex_chain.spec.load import load_network
 
 GAS = 30_000_000
@@ -83,7 +84,7 @@ class World:
     def __post_init__(self) -> None:
         self.spec = load_network("devnet", arbitrators=self.members)
         self.state = FlatState(Nothing())
-        write_genesis(self.spec, self.state)
+        write_genesis(self.spec, self.state, genesis_block(self.spec).hash)
         self.state.lock_changes()
         self.registry = self.spec.contracts.addresses["ArbitratorRegistry"]
         self.pool = self.spec.contracts.addresses["RewardPool"]

@@ -45,7 +45,7 @@ def test_an_artefact_names_its_source_and_compiler(name):
 
 def test_genesis_carries_this_byte_code():
     world = World()
-    state = genesis_state(world.spec)
+    state = genesis_state(world.spec, bytes(32))
     codes = {world.registry: NAMES[0], world.owner: NAMES[1], world.pool: NAMES[2]}
     for at, name in codes.items():
         assert state[at].code == artefact(name).runtime

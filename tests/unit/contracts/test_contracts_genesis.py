@@ -28,9 +28,9 @@ from ioex_chain.spec.identity import network_id
 from ioex_chain.spec.load import NETWORKS, load_network
 
 GOLDEN = {
-    "mainnet": "d9ac7edf939beac9a2d32141f57360db027dbeab8d6a0c10a1319ac3208cb05f",
-    "testnet": "826cb3006932298b9068dd2d4e3b712f57ee0ca3864a909a0b799cf0e022e282",
-    "devnet": "0e7c259e5db2a4bc3a3b483f22a51b6f54bb2d153498050ae247f5aa27dc92fb",
+    "mainnet": "bb23f4218e979b73f81c4f7b5499c52800c6d959ba38fdd38b1dfd19d5ebe841",
+    "testnet": "8ade00dd895be2e58425c4b3bd6dcd0f0d0c0df356f9349288b83b336810ee6d",
+    "devnet": "1c2e8e57b3e7284878e90f8dcc1d66fa1ab7f514246cbc02c720943497845eba",
 }
 
 
@@ -60,8 +60,8 @@ def test_what_the_header_says():
     assert header.gas_limit == spec.dpos.gas_limit
     assert header.base_fee == spec.dpos.min_base_fee
     assert header.mix_hash == pow_hash(spec)
-    assert header.extra_data == parameters_hash(spec.dpos)
-    assert header.state_root == state_root(genesis_state(spec))
+    assert header.extra_data == parameters_hash(spec)
+    assert header.state_root == state_root(genesis_state(spec, pow_hash(spec)))
     assert header.parent_beacon_root == payload_root(block.payload)
     assert header.transactions_root == header.receipts_root == header.withdrawals_root == EMPTY_TRIE_ROOT
     assert b"\xff" + bytes(40) == NO_REQUESTS
@@ -89,10 +89,10 @@ def oracle_root(state):
 @pytest.mark.parametrize("arguments", [{}, {"arbitrators": 1}, {"arbitrators": 51}])
 def test_the_state_root_is_ethereums_and_the_flat_states(arguments):
     spec = load_network("devnet", **arguments)
-    root = state_root(genesis_state(spec))
-    assert root == oracle_root(genesis_state(spec))
+    root = state_root(genesis_state(spec, pow_hash(spec)))
+    assert root == oracle_root(genesis_state(spec, pow_hash(spec)))
     state = FlatState(Overlay(Rows()))
-    write_genesis(spec, state)
+    write_genesis(spec, state, pow_hash(spec))
     assert state.flush() == root
 
 
@@ -106,7 +106,7 @@ class Rows:
 
 def test_balances():
     spec = load_network("devnet")
-    state = genesis_state(spec)
+    state = genesis_state(spec, pow_hash(spec))
     assert node_rewards_balance(spec) == 70_000_000 * WEI
     assert state[spec.contracts.node_rewards].balance == 70_000_000 * WEI
     assert len(spec.dpos.accounts) == 10

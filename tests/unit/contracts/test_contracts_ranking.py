@@ -110,7 +110,7 @@ def test_ranking_of_a_view_is_that_of_its_rows():
     spec = load_network("devnet", arbitrators=51)
     rows = Rows()
     state = FlatState(DictView(rows))
-    write_genesis(spec, state)
+    write_genesis(spec, state, bytes(32))
     state.flush()
     assert [member.key for member in registry.ranking(spec, rows)] == [
         member.key for member in spec.dpos.members

@@ -8,6 +8,7 @@ from ioex_chain.dpos.mempool_errors import PoolError
 from ioex_chain.evm.errors import EvmError
 from ioex_chain.ledger.errors import LedgerError, StoreError
 from ioex_chain.primitives.errors import DecodeError
+from ioex_chain.rpc.bridge_port import NotProvable
 from ioex_chain.rpc.errors import Code, ErrorRows, ErrorTable, Flavour, Row
 from ioex_chain.rpc.eth.evm_port import EngineBusy, ExecutionTimeout, MessageRefused, StatePruned
 
@@ -19,6 +20,7 @@ ETH_ERRORS: ErrorRows = {
     EngineBusy: Code.LIMIT_EXCEEDED,
     ExecutionTimeout: Code.RESOURCE_UNAVAILABLE,
     MessageRefused: Code.INVALID_INPUT,
+    NotProvable: Code.RESOURCE_UNAVAILABLE,
     LedgerError: Code.RESOURCE_UNAVAILABLE,
     StoreError: Row(
         Code.RESOURCE_UNAVAILABLE,

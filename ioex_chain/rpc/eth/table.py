@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ioex_chain.rpc.bridge_port import BridgePort
 from ioex_chain.rpc.errors import ErrorTable
 from ioex_chain.rpc.eth.calls import CallsApi
 from ioex_chain.rpc.eth.chain import ChainApi
@@ -12,6 +13,7 @@ from ioex_chain.rpc.eth.fees import FeesApi
 from ioex_chain.rpc.eth.filters import Filters, FiltersApi
 from ioex_chain.rpc.eth.heavy import HeavyPool
 from ioex_chain.rpc.eth.ioex import IoexApi
+from ioex_chain.rpc.eth.ioex_bridge import BridgeApi
 from ioex_chain.rpc.eth.logs import LogSearch
 from ioex_chain.rpc.eth.node import NodeApi
 from ioex_chain.rpc.eth.reader import EthReader
@@ -44,8 +46,13 @@ class EthPort:
     publisher: Publisher
 
 
-def eth_port(backend: EthBackend, now: Callable[[], float] = time.monotonic) -> EthPort:
-    """Put the port together. `now` is the monotonic clock by which filters expire and searches end."""
+def eth_port(
+    backend: EthBackend, now: Callable[[], float] = time.monotonic, bridge: BridgePort | None = None
+) -> EthPort:
+    """Put the port together. `now` is the monotonic clock by which filters expire and searches end.
+
+    Without `bridge` (no PoW chain beside this one) there are no methods of the bridge.
+    """
     reader = EthReader(backend)
     searches = HeavyPool(SEARCH_THREADS, MAX_SEARCHES)
     filters = Filters(now)
@@ -63,6 +70,8 @@ def eth_port(backend: EthBackend, now: Callable[[], float] = time.monotonic) -> 
         IoexApi(backend, reader),
     ):
         table.add_api(api)
+    if bridge is not None:
+        table.add_api(BridgeApi(backend.spec, bridge))
     if backend.solo is not None:
         SoloApi(backend, reader, backend.solo).add_to(table)
     subscriptions = eth_topics()

@@ -144,16 +144,24 @@ class LightClientView:
 
 
 @dataclass(frozen=True, slots=True)
+class SetView:
+    """A set of arbitrators as the PoW chain knows it; 20-byte signing keys in the set's order."""
+
+    number: int
+    members: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class SettlementView:
     """What the PoW chain knows of the DPoS chain."""
 
     count: int
     """Number of the last request that was settled."""
     accumulator: bytes
-    set_number: int
-    members: Sequence[bytes]
-    handed_over: Sequence[int]
-    """Numbers of sets that were handed over and have not signed a settlement yet."""
+    current: SetView
+    """The set whose word is taken."""
+    handed_over: Sequence[SetView]
+    """Sets that were handed over and have not signed a settlement yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from ioex_chain.rpc.bridge_port import (
     RequestKind,
     RequestView,
     SettlementView,
+    SetView,
     SolvencyView,
     TermReward,
 )
@@ -129,10 +130,13 @@ def settlement(view: SettlementView) -> dict[str, Any]:
     return {
         "count": hex(view.count),
         "accumulator": data(view.accumulator),
-        "set": hex(view.set_number),
-        "members": [data(member) for member in view.members],
-        "handedOver": [hex(number) for number in view.handed_over],
+        "current": _set(view.current),
+        "handedOver": [_set(one) for one in view.handed_over],
     }
+
+
+def _set(view: SetView) -> dict[str, Any]:
+    return {"set": hex(view.number), "members": [data(member) for member in view.members]}
 
 
 def bridge(view: BridgeView) -> dict[str, Any]:

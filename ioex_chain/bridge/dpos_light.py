@@ -123,9 +123,8 @@ class Electorate:
             raise errors.UnknownSigner(f"there are {len(everyone)} voters; a bit beyond them is set")
         keys = [member.key for at, member in enumerate(everyone) if votes.signers >> at & 1]
         _check_quorum(set(keys), voters)
-        self._check_signatures(
-            votes, replace(link, set_number=votes.set_number), keys, {m.key for m in everyone}
-        )
+        named = replace(link, set_number=votes.set_number)
+        self._check_signatures(votes, named, keys, {member.key for member in everyone})
 
     def _check_signatures(self, votes: Votes, link: Link, keys: Sequence[bytes], known: set[bytes]) -> None:
         seen: set[bytes] = set()
@@ -216,8 +215,8 @@ class Requests(NamedTuple):
         own = self.raw[len(self.raw) - self.own :]
         if requests_hash((*own, accumulator_request(count, accumulator))) != final.requests_hash:
             raise errors.WrongRequestsHash(
-                f"the final block's requestsHash is not that of its own {self.own} requests and the "
-                f"accumulator of {count}: a request is altered, missing or too many, or they are counted wrong"
+                f"the final block's requestsHash is not that of its own {self.own} requests and of the "
+                f"accumulator of {count}: one is altered, missing or too many, or they are counted wrong"
             )
 
 

@@ -1,7 +1,7 @@
 """Settlements: the one transaction that may spend the bridge reserve (docs/protocol.md section 6.2).
 
 `BridgeSettlements` is the rule, given to the PoW state machine; `build_settlement` makes a transaction that
-satisfies it. Everything is a function of the transaction, the outputs that it spends, and the state before it.
+satisfies it. Both are functions of what they are given: transaction, outputs spent, state before it.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ WITNESS_ITEMS = 4
 CHECKS_PER_SIGNATURE = 2
 """What a signature of a certificate costs a block: recovering a key takes twice a verification's time."""
 CONSOLIDATED = 16
-"""Inputs up to which a settlement that needs fewer takes arbitrator rewards in, one of which comes each block."""
+"""A settlement that needs fewer inputs takes arbitrator rewards in: one comes with each block."""
 _CHANGE = reserve_change_script()
 
 
@@ -63,7 +63,7 @@ class BridgeSettlements:
         self.electorate = Electorate(genesis_hash(spec, pow_genesis))
 
     def check(self, tx: Transaction, coins: Sequence[Coin], state: ReserveState) -> Settlement:
-        """Check a spend of the reserve; see `pow.reserve.SettlementRule`. Raises SettlementError's subclasses."""
+        """Check a spend of the reserve, as `pow.reserve.SettlementRule` says. Raises SettlementError."""
         first, second, votes_raw, requests_raw = self._check_form(tx, coins)
         final, link = read_final(first, second)
         votes = Votes.decode(votes_raw)
@@ -100,8 +100,8 @@ class BridgeSettlements:
                 raise errors.OtherWitness(f"input {at} has a witness; the first input's stands for all")
         if len(tx.inputs[0].witness) != WITNESS_ITEMS:
             raise errors.SettlementWitness(
-                f"only a settlement may spend the bridge reserve: its first witness has {WITNESS_ITEMS} items, "
-                f"this one {len(tx.inputs[0].witness)}"
+                f"only a settlement may spend the bridge reserve: its first witness has {WITNESS_ITEMS} "
+                f"items, this one {len(tx.inputs[0].witness)}"
             )
         return tx.inputs[0].witness
 
@@ -168,9 +168,7 @@ def _check_outputs(tx: Transaction, effect: _Effect, spent: int) -> None:
     if fee != effect.fee:
         raise errors.WrongFee(f"the miner gets {fee} units instead of {effect.fee}")
     if change != expected:
-        raise errors.ChangePieces(
-            "the change is not in as many pieces of 20,000,000 IOEX as go, then the rest"
-        )
+        raise errors.ChangePieces("the change is as many pieces of 20,000,000 IOEX as go, then the rest")
 
 
 # --- building --------------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def is_reserve(script: bytes) -> bool:
 
 def spends_reserve(coins: Sequence[Coin]) -> bool:
     """Whether a transaction that spends these coins must be a settlement."""
-    return any([coin.script[:1] == RESERVE_HEAD for coin in coins])
+    return any(coin.script[:1] == RESERVE_HEAD for coin in coins)
 
 
 # --- the row ---------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""One class per rule that a settlement can break (docs/protocol.md section 6.2), in the order of the checks."""
+"""One class per rule that a settlement can break (docs/protocol.md section 6.2), in their order."""
 
 from ioex_chain.pow.errors import ReserveSpend
 

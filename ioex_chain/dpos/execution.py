@@ -32,8 +32,11 @@ class Execution(Protocol):
         """Execute all in order. Raises TransactionRefused for the first that may not stand there."""
         ...
 
-    def try_transaction(self, tx: Transaction) -> TxOutcome:
-        """Execute one more, or raise InvalidTransaction with nothing changed."""
+    def try_transaction(self, tx: Transaction, times: int | None = None) -> TxOutcome:
+        """Execute one more, or raise InvalidTransaction with nothing changed.
+
+        Raises HeavierThanPaid when it needs more than `times` its gas of execution gas.
+        """
         ...
 
     def settle_base_fees(self) -> None:

@@ -13,6 +13,7 @@ from ioex_chain.dpos.block import Block, Payload
 from ioex_chain.dpos.consensus import DposEngine, RoundContext, next_base_fee
 from ioex_chain.dpos.evidence import Offence
 from ioex_chain.dpos.execution import Execution, World
+from ioex_chain.dpos.filling import fill
 from ioex_chain.dpos.finality_ports import Signatures
 from ioex_chain.dpos.header import EMPTY_OMMERS_HASH, Header, SealedHeader
 from ioex_chain.dpos.pow_facts import GenesisPowFacts, requests_hash
@@ -23,21 +24,16 @@ from ioex_chain.evm import system
 from ioex_chain.evm.block import BlockResult
 from ioex_chain.evm.errors import (
     ExecutionGasReached,
-    GasLimitReached,
     InvalidTransaction,
-    NonceTooHigh,
     SystemCallFailed,
     TransactionRefused,
 )
-from ioex_chain.evm.transactions import GAS_TRANSACTION
 from ioex_chain.evm.trie import list_root
 from ioex_chain.evm.types import BlockEnv, Receipt, Transaction, TxOutcome, Withdrawal
 from ioex_chain.ledger.types import StateView
 from ioex_chain.spec.model import NetworkSpec
 
 _ANCESTORS = 256
-_CROWDED = 64
-"""Transactions without room after which no more of their kind are tried."""
 _SPARE = 2_048
 """Bytes of a block beside transactions, evidence and certificate: header, seal, list heads."""
 
@@ -340,7 +336,7 @@ class DposMachine:
             - _SPARE
             - len(codec.encode_withdrawals_and_payload(withdrawals, payload))
         )
-        taken, rejected = _fill(
+        taken, rejected = fill(
             start.run, candidate.transactions, room, self.spec.dpos.max_block_transactions, go_on
         )
         result, requests = self._finish(start, parent, withdrawals, recording)
@@ -443,38 +439,6 @@ def block_hashes(parent: DposEntry) -> Callable[[int], bytes | None]:
 
 def _same_sets(one: Record, other: Record) -> bool:
     return one.in_force == other.in_force and one.newest == other.newest and one.waiting == other.waiting
-
-
-def _fill(
-    run: Execution, transactions: Iterable[Transaction], room: int, most: int, go_on: Callable[[], bool]
-) -> tuple[list[Transaction], list[tuple[Transaction, InvalidTransaction]]]:
-    """Take transactions while there is room: `room` bytes, `most` of them; larger ones are skipped.
-
-    A sender's later ones go with one that is skipped: that their nonce is too high is not their fault. When
-    many found no gas left, only what can be a plain transfer is tried, so that a full pool costs no time.
-    """
-    taken: list[Transaction] = []
-    rejected: list[tuple[Transaction, InvalidTransaction]] = []
-    without_room = 0
-    for tx in transactions:
-        if len(taken) == most or not go_on():
-            break
-        size = len(tx.raw) + 4
-        if size > room or (without_room >= _CROWDED and tx.gas > GAS_TRANSACTION):
-            continue
-        try:
-            run.try_transaction(tx)
-        except (GasLimitReached, ExecutionGasReached):
-            without_room += 1
-            continue
-        except NonceTooHigh:
-            continue
-        except InvalidTransaction as error:
-            rejected.append((tx, error))
-            continue
-        taken.append(tx)
-        room -= size
-    return taken, rejected
 
 
 def _refused(error: TransactionRefused) -> errors.ExecutionError:

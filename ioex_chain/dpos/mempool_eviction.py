@@ -43,7 +43,7 @@ class EvictionOrder:
             heapq.heappush(self._queued, self._queued_item(queued))
 
     def _queued_item(self, entry: PooledTransaction) -> _Item:
-        return (score(entry.tx, self._base_fee), -entry.sequence, entry)
+        return (score(entry, self._base_fee), -entry.sequence, entry)
 
     def _build(self, base_fee: int) -> list[_Item]:
         self._base_fee = base_fee

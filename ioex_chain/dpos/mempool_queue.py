@@ -73,7 +73,7 @@ class SenderQueue:
         come = []
         floor: Score | None = self.txs[self.end - 1].floor if self.end > self.nonce else None
         while (entry := self.txs.get(self.end)) is not None and self.cost + entry.cost <= self.balance:
-            own = score(entry.tx, base_fee)
+            own = score(entry, base_fee)
             entry.floor = floor = own if floor is None else min(own, floor)
             self.cost += entry.cost
             self.end += 1
@@ -91,5 +91,5 @@ class SenderQueue:
         """Work out the floors anew."""
         floor: Score | None = None
         for entry in self.pending():
-            own = score(entry.tx, base_fee)
+            own = score(entry, base_fee)
             entry.floor = floor = own if floor is None else min(own, floor)

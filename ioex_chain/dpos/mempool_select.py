@@ -1,9 +1,10 @@
-"""Which transactions a producer tries, in which order: best tip first, each sender's by nonce."""
+"""Which transactions a producer tries, in which order: best paid work first, each sender's by nonce."""
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 
-from ioex_chain.dpos.mempool_types import PooledTransaction
+from ioex_chain.dpos.mempool_types import HEAVIEST, LIGHT, PooledTransaction, worth
+from ioex_chain.evm.types import Transaction
 
 RLP_OVERHEAD = 4
 """Most bytes that RLP puts before a transaction in a block."""
@@ -34,8 +35,9 @@ class Selection(Iterator[PooledTransaction]):
         if place >= len(self._chains[chain]):
             return None
         entry = self._chains[chain][place]
-        tip = min(entry.tx.max_priority_fee, entry.tx.max_fee - self._base_fee)
-        return (-tip, entry.sequence, chain, place) if tip >= 0 else None
+        if entry.tx.max_fee < self._base_fee:
+            return None
+        return -worth(entry, self._base_fee), entry.sequence, chain, place
 
     def __next__(self) -> PooledTransaction:
         self._go_on()
@@ -62,9 +64,50 @@ class Selection(Iterator[PooledTransaction]):
 
     def skip(self) -> None:
         """Leave out the one that was given last, and what its sender has behind it."""
-        if self._last is None:
+        self._take_back()
+
+    def heavier(self, times: int) -> None:
+        """Give the one that was given last again where it belongs: it needs `times` its gas of execution gas.
+
+        The pool remembers it, in powers of two: so each is tried in vain a few times at most.
+        """
+        last = self._take_back()
+        if last is None:
             return
-        chain, place = self._last
-        self._last = None
-        self.bytes_left += len(self._chains[chain][place].tx.raw) + RLP_OVERHEAD
-        self.count_left += 1
+        entry = self._chains[last[0]][last[1]]
+        while entry.times < HEAVIEST:
+            entry.times *= 2
+            if entry.times >= times:
+                break
+        item = self._item(*last)
+        if item is not None:
+            heapq.heappush(self._heads, item)
+
+    def _take_back(self) -> tuple[int, int] | None:
+        last, self._last = self._last, None
+        if last is not None:
+            self.bytes_left += len(self._chains[last[0]][last[1]].tx.raw) + RLP_OVERHEAD
+            self.count_left += 1
+        return last
+
+
+class Offers(Iterator[Transaction]):
+    """The transactions of a selection, for who fills a block and says what became of each."""
+
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
+        self.times = LIGHT
+        """Times its gas that the execution gas of the last one may be."""
+
+    def __next__(self) -> Transaction:
+        entry = next(self._selection)
+        self.times = entry.times
+        return entry.tx
+
+    def skip(self) -> None:
+        """Leave out the last one, and what its sender has behind it."""
+        self._selection.skip()
+
+    def heavier(self, times: int) -> None:
+        """Give the last one again where it belongs: it needs `times` its gas of execution gas."""
+        self._selection.heavier(times)

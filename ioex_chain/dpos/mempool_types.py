@@ -7,6 +7,10 @@ from typing import Protocol
 
 from ioex_chain.evm.types import Account, Transaction
 
+LIGHT = 2
+"""Times its gas that a transaction's execution gas may be without coming later for it."""
+HEAVIEST = 128
+"""Times its gas at which it is not asked any more: no rule lets a transaction get there."""
 ENTRY_OVERHEAD = 2_000
 """Estimated memory of an entry beside its bytes, which are held twice: raw, and in their fields."""
 
@@ -72,7 +76,18 @@ class PooledTransaction:
     `floor` is the lowest score of this and all pending ones before it: what it is worth to the pool.
     """
 
-    __slots__ = ("authorities", "cost", "floor", "local", "sender", "sequence", "time", "tx", "usage")
+    __slots__ = (
+        "authorities",
+        "cost",
+        "floor",
+        "local",
+        "sender",
+        "sequence",
+        "time",
+        "times",
+        "tx",
+        "usage",
+    )
 
     def __init__(
         self,
@@ -96,6 +111,8 @@ class PooledTransaction:
         self.cost = tx.max_fee * tx.gas + tx.value
         self.usage = 2 * len(tx.raw) + ENTRY_OVERHEAD
         self.floor: Score = (0, 0)
+        self.times = LIGHT
+        """Times its gas that its execution gas may be: more each time that a producer found it heavier."""
 
     def __repr__(self) -> str:
         return f"<PooledTransaction {self.tx.hash.hex()[:12]} of {self.sender.hex()[:8]}:{self.tx.nonce}>"
@@ -105,9 +122,19 @@ Score = tuple[int, int]
 """Tip that the next block's producer would get (negative: not executable), then the fee cap; wei by gas."""
 
 
-def score(tx: Transaction, base_fee: int) -> Score:
+def worth(entry: PooledTransaction, base_fee: int) -> int:
+    """Say what a producer earns with a unit of the work that a transaction is: wei a gas.
+
+    Of one that needs much more execution gas than gas, all that it pays is spread over that, and the base fee
+    taken off again: who fills a block with slow contracts pays as if with ordinary ones, or comes last.
+    """
+    tip = min(entry.tx.max_priority_fee, entry.tx.max_fee - base_fee)
+    return tip if entry.times == LIGHT else (base_fee + tip) * LIGHT // entry.times - base_fee
+
+
+def score(entry: PooledTransaction, base_fee: int) -> Score:
     """Say what a transaction is worth in a block of this base fee."""
-    return (min(tx.max_priority_fee, tx.max_fee - base_fee), tx.max_fee)
+    return (worth(entry, base_fee), entry.tx.max_fee)
 
 
 class Change(Enum):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ioex_chain.evm.errors import (
     ExecutionGasReached,
     GasLimitReached,
+    HeavierThanPaid,
     InvalidTransaction,
     SystemGasExceeded,
     TransactionRefused,
@@ -22,7 +23,7 @@ from ioex_chain.evm.trie import list_root
 from ioex_chain.evm.types import BlockEnv, Receipt, Transaction, TxOutcome, Withdrawal
 from ioex_chain.evm.vm import PRAGUE, apply_transaction, system_call
 from ioex_chain.evm.vm_rules import Rules
-from ioex_chain.evm.work import MAX_WEIGHT, WorkMeter
+from ioex_chain.evm.work import FREE_WORK, MAX_WEIGHT, WorkMeter
 from ioex_chain.ledger.types import Readable
 
 BEACON_ROOTS = bytes.fromhex("000f3df6d732807ef1319fb7b8bb8522d0beac02")
@@ -77,6 +78,7 @@ class BlockRun:
         self._system_left = rules.system_gas_limit
         self._meter = WorkMeter(rules.fork)
         self._is_crowded = False
+        self._wasted = 0
         self._plain = PlainTransfers(self.state, env, rules.fork)
         self._receipts: list[Receipt] = []
         self._outcomes: list[TxOutcome] = []
@@ -110,39 +112,55 @@ class BlockRun:
                 raise TransactionRefused(position, error) from error
             self._count(tx, outcome)
 
-    def try_transaction(self, tx: Transaction) -> TxOutcome:
+    def try_transaction(self, tx: Transaction, times: int | None = None) -> TxOutcome:
         """Execute one more if it may stand here; else raise InvalidTransaction with nothing changed.
 
         GasLimitReached and ExecutionGasReached say that it may stand in another block: the first that
         executes anything always may. So that the time for filling is not spent on what finds no room, later
         ones are taken only if they ask for less than is left and than a quarter of the limit; once one was
-        executed in vain, only if they fit whatever they do.
+        executed in vain, only if they fit whatever they do. With `times`, HeavierThanPaid says that its
+        execution gas is more than so many times its gas; so it is taken if so much fits, until a quarter of
+        the limit was spent on finding this out.
         """
-        state, allowance = self.state, self._allowance(tx)
+        state, allowance = self.state, self._allowance(tx, times)
         state.hold()
         try:
-            outcome = self._apply(tx, self._senders.sender(tx), allowance)
+            outcome = self._apply(tx, self._senders.sender(tx), allowance, times)
+            extra = outcome.execution_gas - outcome.gas_used
+            self._meter.check_pace(outcome.gas_used, extra, extra)
             self._check_execution(outcome)
         except BaseException as error:
             state.take_back()
-            self._is_crowded = self._is_crowded or isinstance(error, ExecutionGasReached)
+            self._is_crowded = self._is_crowded or self._is_vain(error)
             raise
         state.release()
         self._count(tx, outcome)
         return outcome
 
-    def _allowance(self, tx: Transaction) -> int | None:
+    def _is_vain(self, error: BaseException) -> bool:
+        """Whether what was executed for nothing is enough to be careful from now on."""
+        limit = self.rules.execution_gas_limit
+        if isinstance(error, HeavierThanPaid) and limit is not None:
+            self._wasted += error.wasted
+            return self._wasted > limit // 4
+        return isinstance(error, ExecutionGasReached)
+
+    def _allowance(self, tx: Transaction, times: int | None) -> int | None:
         """Give how much a transaction that is tried may add to its gas. Raises ExecutionGasReached."""
         limit = self.rules.execution_gas_limit
         if limit is None or not self.execution_gas:
             return None
         left, asked = limit - self.execution_gas, tx.gas - GAS_TRANSACTION
+        if times and self._wasted <= limit // 4 and times * tx.gas + FREE_WORK <= left:
+            return left
         most = left // MAX_WEIGHT if self._is_crowded else min(left, limit // 4)
         if asked > most and tx.gas - intrinsic_gas(tx) > most:
             raise ExecutionGasReached(f"it asks for up to {asked}, and {left} are left in the block")
         return min(left, limit // 4)
 
-    def _apply(self, tx: Transaction, sender: bytes, allowance: int | None = None) -> TxOutcome:
+    def _apply(
+        self, tx: Transaction, sender: bytes, allowance: int | None = None, times: int | None = None
+    ) -> TxOutcome:
         left, limit = self.env.gas_limit - self.gas_used, self.rules.execution_gas_limit
         execution_left = None if limit is None else limit - self.execution_gas
         if tx.gas > left:
@@ -153,16 +171,17 @@ class BlockRun:
             outcome = self._plain.run(tx, sender, execution_left)
             if outcome is not None:
                 return outcome
-        rules = self.metered(tx, execution_left if allowance is None else allowance)
+        rules = self.metered(tx, execution_left if allowance is None else allowance, times)
         outcome = apply_transaction(self.state, self.env, tx, sender, rules=rules)
         if not self._meter.extra:
             return outcome
         return replace(outcome, execution_gas=outcome.execution_gas + self._meter.extra)
 
-    def metered(self, tx: Transaction, left: int | None = None) -> Rules:
+    def metered(self, tx: Transaction, left: int | None = None, times: int | None = None) -> Rules:
         """Give the rules to run a transaction under, which end what it may not add; for tracing it too."""
         limit = self.rules.execution_gas_limit
-        self._meter.begin(left, None if limit is None else limit - (tx.gas - intrinsic_gas(tx)))
+        most = None if limit is None else limit - (tx.gas - intrinsic_gas(tx))
+        self._meter.begin(left, most, gas=tx.gas, times=times)
         return self._meter.rules
 
     def _check_execution(self, outcome: TxOutcome) -> None:

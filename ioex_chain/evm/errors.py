@@ -150,6 +150,20 @@ class ExecutionGasReached(InvalidTransaction):
     reason = "execution gas limit reached"
 
 
+class HeavierThanPaid(ExecutionGasReached):
+    """More execution gas than so many times the gas that it pays; only a producer that tries it asks."""
+
+    reason = "more execution gas than it pays for"
+
+    def __init__(self, paid: int, extra: int, done: int) -> None:
+        """Say that it used `paid` gas, counts `extra` beyond that, and did `done` of this."""
+        super().__init__(f"{extra} execution gas beyond the {paid} gas that it had used")
+        self.wasted = paid + done
+        """Execution gas spent on finding it out."""
+        self.times = -(-(paid + extra) // max(paid, 1))
+        """Execution gas for each gas used so far, rounded up."""
+
+
 class InvalidExecution(EvmError):
     """A block whose execution breaks a rule."""
 

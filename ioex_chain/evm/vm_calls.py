@@ -56,7 +56,7 @@ def _execute(frame: Frame) -> None:
             precompile(frame)
         elif msg.code:
             if world.rules.code_run is not None:
-                world.rules.code_run(len(msg.code))
+                world.rules.code_run(frame)
             run(frame)
     except Revert as error:
         frame.error = error

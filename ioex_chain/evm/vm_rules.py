@@ -22,7 +22,7 @@ class Rules:
     """EIP-7702."""
     data_floor: bool
     """EIP-7623: call data has a least price."""
-    code_run: Callable[[int], None] | None = None
-    """Hears the length of each code before it runs; may raise ExecutionGasReached (`work.py`)."""
+    code_run: Callable[[Any], None] | None = None
+    """Hears of each frame before its code runs; may raise ExecutionGasReached (`work.py`)."""
     blob_base_fee: int = 1
     """What BLOBBASEFEE pushes: this chain has no blobs."""

@@ -13,7 +13,8 @@ from typing import Any
 
 from eth.exceptions import OutOfGas
 
-from ioex_chain.evm.errors import ExecutionGasReached
+from ioex_chain.evm.errors import ExecutionGasReached, HeavierThanPaid
+from ioex_chain.evm.vm_frame import Frame
 from ioex_chain.evm.vm_rules import Rules
 
 
@@ -42,6 +43,9 @@ MAX_WEIGHT = 64
 CODE_BYTES = 4
 """Bytes of code that count one gas each time the code is run."""
 
+FREE_WORK = 16_384
+"""Execution gas beyond its gas that any transaction may add while it is tried: a few calls of long code."""
+
 Precompile = Callable[[Any], object]
 
 
@@ -53,6 +57,9 @@ class WorkMeter:
         """Execution gas beyond gas in the present transaction, reverted calls included."""
         self._left: int | None = None
         self._most: int | None = None
+        self._gas = 0
+        self._times: int | None = None
+        self._frames: list[Frame] = []  # the calls that run code, by depth
         precompiles = {
             address: self._metered(run, WEIGHTS[address] - 1) if address in WEIGHTS else run
             for address, run in rules.precompiles.items()
@@ -60,30 +67,46 @@ class WorkMeter:
         self.rules = replace(rules, precompiles=precompiles, code_run=self._code_run)
         """The rules under which calls are counted here."""
 
-    def begin(self, left: int | None, most: int | None = None) -> None:
-        """Begin a transaction that may add `most`, in a block with room for `left`; None for any amount."""
-        self.extra, self._left, self._most = 0, left, most
+    def begin(
+        self, left: int | None, most: int | None = None, *, gas: int = 0, times: int | None = None
+    ) -> None:
+        """Begin a transaction that may add `most`, in a block with room for `left`; None for any amount.
 
-    def add(self, amount: int) -> None:
+        With `times`, its execution gas may never be more than so many times what it has used of its `gas`.
+        """
+        self.extra, self._left, self._most = 0, left, most
+        self._gas, self._times = gas, times
+
+    def add(self, amount: int, frame: Frame) -> None:
         """Count work before it is done.
 
         Raises OutOfGas, which ends the call only, beyond what the transaction may add; ExecutionGasReached
-        when the block has no room for it.
+        when the block has no room for it, HeavierThanPaid when it pays too little for it.
         """
         total = self.extra + amount
         if self._most is not None and total > self._most:
             raise OutOfGas("more slow contracts and long code than a transaction may run")
+        if self._times is not None:
+            above = sum(caller.gas for caller in self._frames[: frame.msg.depth])
+            self.check_pace(self._gas - frame.gas - above, total, self.extra)
         self.extra = total
         if self._left is not None and total > self._left:
             raise ExecutionGasReached(
                 f"its calls of slow contracts and long code need more than {self._left}"
             )
 
-    def _code_run(self, size: int) -> None:
-        self.add(size // CODE_BYTES)
+    def check_pace(self, paid: int, extra: int, done: int) -> None:
+        """Raise HeavierThanPaid if execution gas of `paid` + `extra` is too much for `paid` gas."""
+        if self._times is not None and extra > max(FREE_WORK, (self._times - 1) * paid):
+            raise HeavierThanPaid(paid, extra, done)
+
+    def _code_run(self, frame: Frame) -> None:
+        if self._times is not None:
+            self._frames[frame.msg.depth :] = [frame]
+        self.add(len(frame.msg.code) // CODE_BYTES, frame)
 
     def _metered(self, run: Precompile, times: int) -> Precompile:
-        return lambda frame: run(_Metered(frame, lambda gas: self.add(gas * times)))
+        return lambda frame: run(_Metered(frame, lambda gas: self.add(gas * times, frame)))
 
 
 class _Metered:

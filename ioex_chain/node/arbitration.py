@@ -4,7 +4,7 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ioex_chain.crypto.address import checksum_account
@@ -16,7 +16,7 @@ from ioex_chain.dpos.evidence import Offence
 from ioex_chain.dpos.journal import Journal
 from ioex_chain.dpos.journal_file import DiskFile, KeyMarkers, NoMarker
 from ioex_chain.dpos.machine import Assembled, Candidate
-from ioex_chain.dpos.mempool_select import Selection
+from ioex_chain.dpos.mempool_select import Offers
 from ioex_chain.dpos.producer import Event, Missed, Order, Producer, Sealed, Silent
 from ioex_chain.dpos.records import DposEntry
 from ioex_chain.dpos.registry import RegistryReader
@@ -25,7 +25,6 @@ from ioex_chain.dpos.signer import Signer, SigningKey
 from ioex_chain.dpos.signing_errors import SigningRefused
 from ioex_chain.dpos.votes import Vote
 from ioex_chain.evm.state import FlatState
-from ioex_chain.evm.types import Transaction
 from ioex_chain.ledger.errors import StoreError
 from ioex_chain.ledger.types import StateView
 from ioex_chain.node import log
@@ -93,7 +92,7 @@ class ProducerChain:
             max_count=spec.max_block_transactions,
             max_bytes=spec.max_block_size,
         )
-        candidate = Candidate(order.slot, _transactions(selection), order.certificate, order.evidence)
+        candidate = Candidate(order.slot, Offers(selection), order.certificate, order.evidence)
 
         def work(view: StateView, head: DposEntry) -> Assembled:
             return service.chain.machine.assemble(view, head, candidate, lambda: time.monotonic() < until)
@@ -116,11 +115,6 @@ class ProducerChain:
     def cast(self, votes: Sequence[Vote]) -> None:
         """Hand votes of ours to finality, which tells peers."""
         self._service.follower.on_votes(votes)
-
-
-def _transactions(selection: Selection) -> Iterator[Transaction]:
-    for entry in selection:
-        yield entry.tx
 
 
 class Arbitrators:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ioex_chain.dpos.finality_types import Finalize, Prefer
 from ioex_chain.dpos.follower import Follower
 from ioex_chain.dpos.machine import Assembled, Candidate
+from ioex_chain.dpos.mempool_select import Offers
 from ioex_chain.dpos.records import DposEntry
 from ioex_chain.dpos.seal import seal_digest, vote_digest
 from ioex_chain.dpos.signer import SigningKey
@@ -116,7 +117,7 @@ class Solo:
                 max_count=spec.max_block_transactions,
                 max_bytes=spec.max_block_size,
             )
-            candidate = Candidate(slot, (entry.tx for entry in entries), certificate)
+            candidate = Candidate(slot, Offers(entries), certificate)
             return service.chain.machine.assemble(view, parent, candidate)
 
         def build() -> Assembled:

@@ -103,7 +103,7 @@ class TinyRun:
             except InvalidTransaction as error:
                 raise TransactionRefused(position, error) from error
 
-    def try_transaction(self, tx: Transaction) -> TxOutcome:
+    def try_transaction(self, tx: Transaction, times: int | None = None) -> TxOutcome:
         content = json.loads(tx.raw[1:])
         gas = int(content.get("gas", 0))
         if "bad" in content:

@@ -94,7 +94,7 @@ def nonce_key(tx: Transaction) -> bytes:
 class PlainRun(TinyRun):
     """Counts each sender's transactions and does nothing else with them."""
 
-    def try_transaction(self, tx: Transaction) -> TxOutcome:
+    def try_transaction(self, tx: Transaction, times: int | None = None) -> TxOutcome:
         outcome = super().try_transaction(SimpleNamespace(raw=b"\x02{}", type=2))  # type: ignore[arg-type]
         self._add(nonce_key(tx))
         return outcome

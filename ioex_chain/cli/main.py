@@ -23,6 +23,7 @@ class Commands(LazyGroup):
         "faucet": Place("faucet", "faucet", "Contracts"),
         "arbitrator": Place("arbitrator_group", "app", "Arbitrators"),
         "wallet": Place("wallet", "app", "Money"),
+        "bridge": Place("bridge", "app", "Money"),
         "genesis": Place("genesis", "app", "Money"),
         "db": Place("db", "app", "Stopped node"),
         "export": Place("chain_io", "export", "Stopped node"),

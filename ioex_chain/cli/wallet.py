@@ -381,7 +381,7 @@ def send(
     with opened(session, name) as (place, wallet):
         recipients = read_recipients(wallet, [(address, amount), *_pairs(to or [])])
         draft = wallet.prepare(recipients, payment_terms(wallet, fee_rate, memo, final))
-        transaction = _sign_and_send(session, place, wallet, draft, recipients, password_file, yes)
+        transaction = sign_and_send(session, place, wallet, draft, recipients, password_file, yes)
     _show_sent(session, transaction, draft)
 
 
@@ -403,7 +403,7 @@ def bump(
     with opened(session, name) as (place, wallet):
         rate = payment_terms(wallet, fee_rate, None, False).rate
         draft = wallet.bump(wanted, rate)
-        transaction = _sign_and_send(session, place, wallet, draft, [], password_file, yes)
+        transaction = sign_and_send(session, place, wallet, draft, [], password_file, yes)
     _show_sent(session, transaction, draft)
 
 
@@ -425,7 +425,7 @@ def _pairs(texts: list[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _sign_and_send(
+def sign_and_send(
     session: Session,
     place: WalletFolder,
     wallet: UtxoWallet,
@@ -434,6 +434,7 @@ def _sign_and_send(
     password_file: Path | None,
     yes: bool,
 ) -> Transaction:
+    """Show what a draft does, ask, sign and send it. Raises WalletUsageError, WalletError."""
     psbt = wallet.to_psbt(draft)
     if not session.as_json and not session.quiet:
         print_preview(wallet.preview(psbt), draft.notes, {item.script: item for item in recipients}, wallet)

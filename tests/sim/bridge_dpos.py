@@ -1,0 +1,272 @@
+"""A DPoS node with all arbitrators' keys, in memory: production's ledger, machine and system contracts.
+
+Honest arbitrators only: they vote for their head, once for each height, never with an older source. What a
+certificate means (prefer its target, finalise its source) is done as nodes do it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from chaingen.stores import Crashed
+from eth_account import Account
+
+from ioex_chain.dpos import certificates, seal
+from ioex_chain.dpos.block import Block
+from ioex_chain.dpos.header import SealedHeader
+from ioex_chain.dpos.machine import BlockReceipt, Candidate
+from ioex_chain.dpos.records import DposEntry, Record
+from ioex_chain.dpos.sets import ArbitratorSet
+from ioex_chain.dpos.votes import Certificate, Checkpoint, Link, Vote
+from ioex_chain.evm.senders import sender
+from ioex_chain.evm.state import FlatState
+from ioex_chain.evm.transactions import decode_transaction
+from ioex_chain.evm.types import Transaction
+from ioex_chain.ledger.types import HeadChanged
+from ioex_chain.node.dpos_build import open_dpos_ledger
+from ioex_chain.primitives.clock import FixedClock
+from ioex_chain.primitives.types import BlockHash
+from ioex_chain.spec.model import NetworkSpec
+
+from .bridge_spec import ACCOUNT_KEY_OF, MEMBER_KEY_OF
+from .bridge_store import CrashingStore
+
+T = TypeVar("T")
+GAS_PRICE = 10**11
+CALL_GAS = 3_000_000
+
+
+@dataclass
+class Ballots:
+    """What the arbitrators have signed, all together: they vote as one, so one memory serves them."""
+
+    target: int = 0
+    source: int = 0
+    links: dict[BlockHash, Link] = field(default_factory=dict)
+
+
+class DposSide:
+    """One node's chain. `ballots` and `certificates` are the arbitrators': nodes of one world share them."""
+
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        clock: FixedClock,
+        store: CrashingStore | None = None,
+        ballots: Ballots | None = None,
+        certificates_: dict[BlockHash, Certificate] | None = None,
+    ) -> None:
+        self.spec = spec
+        self.clock = clock
+        self.store = store or CrashingStore()
+        self.ballots = ballots or Ballots()
+        self.certificates = {} if certificates_ is None else certificates_
+        """By target."""
+        self.statuses: dict[BlockHash, list[int]] = {}
+        """Of the transactions' receipts, by block, as far as they were heard of."""
+        self.open()
+
+    def open(self) -> None:
+        """Open the chain from its rows, as after a start."""
+        rules = open_dpos_ledger(self.spec, self.store, self.clock)
+        self.ledger, self.engine, self.machine = rules.ledger, rules.engine, rules.machine
+        self.schedule = self.engine.schedule
+        self.genesis = self.ledger.genesis.hash
+        self.ledger.subscribe(self._hear)
+
+    def _hear(self, event: HeadChanged[SealedHeader, BlockReceipt]) -> None:
+        for done in event.connected:
+            self.statuses[done.entry.hash] = [one.status for one in done.receipt.receipts]
+
+    def twin(self) -> "DposSide":
+        """Give another node that has heard the same so far."""
+        return DposSide(self.spec, self.clock, self.store.copy(), self.ballots, self.certificates)
+
+    # --- reads ---
+
+    @property
+    def head(self) -> DposEntry:
+        return self.ledger.head
+
+    @property
+    def state(self) -> FlatState:
+        """The state after the head."""
+        return FlatState(self.ledger.view())
+
+    @property
+    def record(self) -> Record:
+        """The head's record."""
+        return self.engine.records.require(self.head)
+
+    @property
+    def slot(self) -> int:
+        """The slot of the head."""
+        return self.engine.slot_of(self.head)
+
+    def members_at(self, entry: DposEntry) -> ArbitratorSet:
+        return self.engine.records.in_force(entry, self.engine.records.require(entry))
+
+    # --- producing ---
+
+    def produce(
+        self,
+        slot: int,
+        transactions: Iterable[Transaction] = (),
+        pow_headers: Sequence[bytes] = (),
+        deposit_proofs: Sequence[bytes] = (),
+    ) -> Block:
+        """Give the block of `slot` on the head as its producer makes it; not taken."""
+        candidate = Candidate(
+            slot,
+            tuple(transactions),
+            self.due_certificate(self.head),
+            pow_headers=tuple(pow_headers),
+            deposit_proofs=tuple(deposit_proofs),
+        )
+        made = self.ledger.try_on_head(lambda view, head: self.machine.assemble(view, head, candidate))
+        digest = seal.seal_digest(self.genesis, made.header.hash)
+        return made.sealed(seal.sign(MEMBER_KEY_OF[made.producer.key], digest))
+
+    def take(self, block: Block) -> None:
+        """Have the ledger take a block, and follow the certificates that are known."""
+        self.ledger.accept_block(block)
+        self.follow()
+
+    def due_certificate(self, parent: DposEntry) -> Certificate | None:
+        """Give what a block on `parent` should carry: the highest target that is not recorded yet."""
+        recorded = self.engine.records.require(parent).justified.height
+        at: DposEntry | None = parent
+        while at is not None and at.height > recorded:
+            found = self.certificates.get(at.hash)
+            if found is not None and found.link == self.link(at):
+                return found
+            at = at.parent
+        return None
+
+    # --- voting ---
+
+    def link(self, entry: DposEntry) -> Link:
+        """Give the only link that may be voted for with this target."""
+        record = self.engine.records.require(entry)
+        return Link(self.members_at(entry).number, record.justified, Checkpoint(entry.hash, entry.height))
+
+    def vote(self, *, heard: bool = True, silent: int | None = None) -> Certificate | None:
+        """Have all arbitrators (but voter `silent`) vote for the head, if the rules let them.
+
+        With `heard` their votes make a certificate that everybody hears; else they are lost on the way.
+        """
+        link, ballots = self.link(self.head), self.ballots
+        if link.target.height <= ballots.target or link.source.height < ballots.source:
+            return None
+        ballots.target, ballots.source = link.target.height, link.source.height
+        ballots.links[link.target.hash] = link
+        return self.gather(self.head, silent=silent) if heard else None
+
+    def gather(self, entry: DposEntry, *, silent: int | None = None) -> Certificate | None:
+        """Put a certificate together from votes that were given before."""
+        link = self.ballots.links[entry.hash]
+        members = self.members_at(entry)
+        digest = seal.vote_digest(self.genesis, link)
+        votes = {
+            member.key: Vote(link, seal.sign(MEMBER_KEY_OF[member.key], digest))
+            for position, member in enumerate(members.voters)
+            if position != silent
+        }
+        made = certificates.assemble(link, votes, members)
+        if made is not None:
+            self.certificates[entry.hash] = made
+            self.follow()
+        return made
+
+    def follow(self) -> None:
+        """Do what the certificates for blocks of the best chain say: prefer, finalise."""
+        for entry in list(self._unfinal()):
+            made = self.certificates.get(entry.hash)
+            if made is None or made.link != self.link(entry):
+                continue
+            self.ledger.prefer(entry.hash)
+            source = made.link.source
+            if entry.height == source.height + 1 and source.height > self.ledger.floor.height:
+                self.ledger.finalize(source.hash)
+
+    def _unfinal(self) -> Iterable[DposEntry]:
+        found, at = [], self.head
+        while at.height > self.ledger.floor.height and at.parent is not None:
+            found.append(at)
+            at = at.parent
+        return reversed(found)
+
+    # --- transactions ---
+
+    def sign(
+        self,
+        account: bytes,
+        nonce: int,
+        to: bytes | None,
+        data: bytes = b"",
+        value: int = 0,
+        gas: int = CALL_GAS,
+    ) -> Transaction:
+        """Give a transaction of one of the world's accounts, signed as wallets sign."""
+        fields = {
+            "type": 2,
+            "chainId": self.spec.dpos.chain_id,
+            "nonce": nonce,
+            "maxFeePerGas": GAS_PRICE,
+            "maxPriorityFeePerGas": 0,
+            "gas": CALL_GAS,
+            "value": value,
+            "data": data,
+        } | ({} if to is None else {"to": to})
+        return decode_transaction(
+            bytes(Account.sign_transaction(fields, ACCOUNT_KEY_OF[account]).raw_transaction)
+        )
+
+
+class DposPool:
+    """Signed transactions that wait: in nonce order, on offer again after a reorganisation."""
+
+    def __init__(self, side: DposSide) -> None:
+        self._known: dict[tuple[bytes, int], Transaction] = {}
+        self._side = side
+
+    def __len__(self) -> int:
+        return len(self.due(self._side))
+
+    def send(self, account: bytes, to: bytes | None, data: bytes = b"", value: int = 0) -> Transaction:
+        """Sign with the account's next nonce and keep."""
+        nonce = self._side.state.get_nonce(account)
+        while (account, nonce) in self._known:
+            nonce += 1
+        return self.add(self._side.sign(account, nonce, to, data, value))
+
+    def add(self, tx: Transaction) -> Transaction:
+        """Keep a transaction; it takes the place of one with its sender and nonce."""
+        self._known[sender(tx), tx.nonce] = tx
+        return tx
+
+    def due(self, side: DposSide) -> list[Transaction]:
+        """Give what may stand on a node's head."""
+        return [
+            tx
+            for (account, nonce), tx in sorted(self._known.items(), key=lambda item: item[0])
+            if nonce >= side.state.get_nonce(account)
+        ]
+
+    def forget_final(self) -> None:
+        """Drop what no reorganisation can bring back."""
+        ledger = self._side.ledger
+        with ledger.state_at(ledger.floor) as past:
+            final = FlatState(past)
+            self._known = {
+                name: tx for name, tx in self._known.items() if name[1] >= final.get_nonce(name[0])
+            }
+
+
+def crashed(work: Callable[[], object]) -> bool:
+    """Do `work`; whether the process was lost on the way."""
+    try:
+        work()
+    except Crashed:
+        return True
+    return False

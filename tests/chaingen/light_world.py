@@ -1,0 +1,135 @@
+"""`LightWorld`: PowLightClient on a PoW network of the tests, called as the system, as anybody, or by views.
+
+    light = LightWorld(story_spec())
+    light.submit(block.header)              # raises Reverted with the contract's reason
+    assert light.view("bestHash") == block.hash
+
+Nothing but the contract has code there; a test may put other code at `light.bridge`.
+"""
+
+import functools
+from dataclasses import replace
+from typing import Any
+
+from eth_abi import decode, encode
+
+from ioex_chain.evm import light_client, system, vm
+from ioex_chain.evm.revert import revert_reason
+from ioex_chain.evm.state import FlatState
+from ioex_chain.evm.types import SYSTEM_ADDRESS, BlockEnv
+from ioex_chain.evm.vm_calls import call as run_message
+from ioex_chain.evm.vm_frame import Message
+from ioex_chain.evm.vm_world import World
+from ioex_chain.pow.genesis import genesis_block
+from ioex_chain.pow.header import Header
+from ioex_chain.spec.model import NetworkSpec, SystemContracts
+
+ADDRESS = bytes.fromhex("000000000000000000000000000000000010e003")
+BRIDGE = bytes.fromhex("000000000000000000000000000000000010e004")
+OWNER = b"\x0a" * 20
+ANYBODY = b"\xaa" * 20
+GAS = 30_000_000
+"""The system gas of a block."""
+
+
+class Reverted(Exception):
+    """The call reverted; the message is its reason, or the error's name where it has none."""
+
+
+@functools.cache
+def function(name: str) -> tuple[bytes, list[str], list[str]]:
+    """Give selector, input types and output types of a function of the contract."""
+    (item,) = (item for item in system.artefact(light_client.NAME).abi if item.get("name") == name)
+    inputs = [part["type"] for part in item["inputs"]]
+    selector = system.selector(f"{name}({','.join(inputs)})")
+    return selector, inputs, [part["type"] for part in item["outputs"]]
+
+
+def with_light_client(spec: NetworkSpec, bridge: bool = False) -> NetworkSpec:
+    """Give the network with PowLightClient's address and owner, and the Bridge's if asked."""
+    addresses = {**spec.contracts.addresses, light_client.NAME: ADDRESS}
+    if bridge:
+        addresses["Bridge"] = BRIDGE
+    return replace(spec, contracts=SystemContracts(addresses), dpos=replace(spec.dpos, owner=OWNER))
+
+
+class LightWorld:
+    """A state with the contract as genesis makes it; `time` is the block's, `gas_used` the last call's."""
+
+    def __init__(self, spec: NetworkSpec, *, bridge: bool = False, time: int | None = None) -> None:
+        self.spec = with_light_client(spec, bridge)
+        self.genesis = genesis_block(spec).hash
+        self.time = spec.pow.genesis_time if time is None else time
+        self.state = FlatState(_Nothing())
+        self.state.set_code(ADDRESS, system.artefact(light_client.NAME).runtime)
+        for slot, value in light_client.genesis_storage(self.spec, self.genesis).items():
+            self.state.set_storage(ADDRESS, slot, value)
+        self.state.lock_changes()
+        self.reader = light_client.LightClientReader(self.spec, self.state)
+        self.gas_used = 0
+        self.logs: list[Any] = []
+
+    @property
+    def env(self) -> BlockEnv:
+        return BlockEnv(
+            chain_id=self.spec.dpos.chain_id,
+            number=1,
+            timestamp=self.time,
+            beneficiary=bytes(20),
+            gas_limit=210_000_000,
+            base_fee=0,
+            prev_randao=bytes(32),
+            block_hash=lambda _: None,
+        )
+
+    def raw(self, sender: bytes, data: bytes, gas: int = GAS) -> bytes:
+        """Call the contract; raises Reverted, and then the state is as before."""
+        world = World(self.state, self.env, vm.PRAGUE, origin=sender, gas_price=0)
+        world.warm.update((sender, ADDRESS))
+        code = self.state.get_code(ADDRESS)
+        message = Message(
+            "CALL", sender=sender, target=ADDRESS, to=ADDRESS, value=0, data=data, code=code, gas=gas
+        )
+        frame = run_message(world, message)
+        self.gas_used = gas - frame.gas
+        if frame.error is not None:
+            raise Reverted(revert_reason(bytes(frame.output)) or type(frame.error).__name__)
+        world.finish()
+        self.state.lock_changes()
+        self.logs = list(world.logs)
+        return bytes(frame.output)
+
+    def submit(self, header: Header | bytes, sender: bytes = SYSTEM_ADDRESS) -> None:
+        """Submit a header with its AuxPoW record, by default as the system."""
+        data = header if isinstance(header, bytes) else header.encode()
+        self.raw(sender, light_client.submit(data))
+
+    def refused(self, header: Header | bytes) -> str:
+        """Give the reason why a header is refused, empty if it was taken."""
+        try:
+            self.submit(header)
+        except Reverted as reason:
+            return str(reason)
+        return ""
+
+    def call(self, sender: bytes, name: str, *args: Any) -> Any:
+        """Call a function by name; give what it returns."""
+        selector, inputs, outputs = function(name)
+        values = decode(outputs, self.raw(sender, selector + encode(inputs, args)))
+        return values[0] if len(values) == 1 else values or None
+
+    def view(self, name: str, *args: Any) -> Any:
+        """Ask the contract as anybody."""
+        return self.call(ANYBODY, name, *args)
+
+    def put_code(self, at: bytes, code: bytes) -> None:
+        self.state.set_code(at, code)
+        self.state.lock_changes()
+
+
+class _Nothing:
+    def get(self, key: bytes) -> None:
+        return None
+
+    def scan(self, prefix: bytes) -> Any:
+        return iter(())

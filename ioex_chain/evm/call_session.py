@@ -1,11 +1,12 @@
 """One state and one block, both perhaps changed by their asker, on which calls are tried."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ioex_chain.crypto.hashes import keccak256
 from ioex_chain.evm.call_types import CALL_GAS, AccountChange, BlockChange, CallMessage, CallRefused, Changes
 from ioex_chain.evm.errors import (
+    BalanceOverflow,
     FeeCapTooLow,
     FloorGasTooLow,
     GasLimitReached,
@@ -21,13 +22,14 @@ from ioex_chain.evm.errors import (
 from ioex_chain.evm.state import FlatState
 from ioex_chain.evm.strict_rlp import wrap_list
 from ioex_chain.evm.transactions import check_transaction, unsigned_payload
-from ioex_chain.evm.types import BlockEnv, Log, Transaction, TxOutcome
+from ioex_chain.evm.types import BlockEnv, Log, Transaction, TxOutcome, Withdrawal
 from ioex_chain.evm.validation import check_against_state
 from ioex_chain.evm.vm import PRAGUE, run_transaction
 from ioex_chain.evm.vm_rules import Rules
 from ioex_chain.evm.vm_world import Watcher, World
 from ioex_chain.ledger.types import Readable
 
+_GWEI = 10**9
 TRANSFER_LOGGER = bytes.fromhex("eeee" * 10)
 """Whose logs eth_simulateV1 reports for moved wei."""
 TRANSFER_TOPIC = keccak256(b"Transfer(address,address,uint256)")
@@ -125,9 +127,21 @@ class Session:
         )
         if self.trace_transfers:
             world.transfers = transfer_log
-        outcome = run_transaction(world, tx, sender, intrinsic)
+        try:
+            outcome = run_transaction(world, tx, sender, intrinsic)
+        except BalanceOverflow as error:
+            raise refusal(error) from None
         self.refund = world.refund
         return outcome
+
+    def withdraw(self, items: Iterable[Withdrawal]) -> None:
+        """Credit withdrawals (EIP-4895). Raises CallRefused."""
+        state = self.state
+        try:
+            for item in items:
+                state.set_balance(item.address, state.get_balance(item.address) + item.amount * _GWEI)
+        except BalanceOverflow as error:
+            raise refusal(error) from None
 
     def _check(self, env: BlockEnv, tx: Transaction, sender: bytes) -> int:
         """Check what even a call must hold: gas, prices if it names some, funds."""

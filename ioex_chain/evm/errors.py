@@ -164,6 +164,12 @@ class HeavierThanPaid(ExecutionGasReached):
         """Execution gas for each gas used so far, rounded up."""
 
 
+class BalanceOverflow(InvalidTransaction):
+    """A balance of 2^256 wei or more: only made-up states get there (overrides, a devnet's helpers)."""
+
+    reason = "a balance reaches 2^256 wei"
+
+
 class InvalidExecution(EvmError):
     """A block whose execution breaks a rule."""
 

@@ -69,11 +69,16 @@ class PlainTransfers:
         return _outcome(used, intrinsic) if tx.gas >= used else None
 
     def _move(self, tx: Transaction, payer: Live, payee: Live, gas_used: int, price: int) -> bool:
-        """Move value and fees; False, with nothing moved, where an empty account would have to vanish."""
+        """Move value and fees; False, with nothing moved, where it is not so simple.
+
+        That is where an empty account would have to vanish, or a balance might reach 2^256.
+        """
         state, beneficiary = self._state, self._env.beneficiary
         collector = state.live(beneficiary)
         tip = gas_used * (price - self._env.base_fee)
         if (not tip and _vanishes(collector)) or (not tx.value and _vanishes(payee)):
+            return False
+        if (payer.balance + payee.balance + collector.balance) >> 256:  # made up: the machine refuses it
             return False
         payer.nonce += 1
         payer.balance -= gas_used * price + tx.value

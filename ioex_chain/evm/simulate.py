@@ -11,8 +11,6 @@ from ioex_chain.evm.types import BlockEnv, Receipt, Transaction, TxOutcome, With
 from ioex_chain.evm.vm import PRAGUE
 from ioex_chain.ledger.types import StateView
 
-_GWEI = 10**9
-
 
 class GasPool:
     """Gas that all calls of a simulation share."""
@@ -44,8 +42,7 @@ def simulate_block(
     run = _BlockOfCalls(session, pool or GasPool(), validation)
     for message in calls:
         run.add(message)
-    for item in withdrawals:
-        session.state.set_balance(item.address, session.state.get_balance(item.address) + item.amount * _GWEI)
+    session.withdraw(withdrawals)
     return run.finish(withdrawals)
 
 

@@ -10,6 +10,7 @@ from typing import cast
 
 from ioex_chain.crypto.hashes import keccak256
 from ioex_chain.evm.accounts import Live, leaf_of, leaf_of_sound
+from ioex_chain.evm.errors import BalanceOverflow
 from ioex_chain.evm.schema import ACCOUNT, ACCOUNT_NODE, CODE, SLOT, SLOT_NODE
 from ioex_chain.evm.strict_rlp import encode_uint
 from ioex_chain.evm.trie import Trie
@@ -86,9 +87,11 @@ class FlatState:
         return self.live(address).balance
 
     def set_balance(self, address: bytes, balance: int) -> None:
-        """Write the balance; raises ValueError below 0 or beyond 2^256."""
-        if balance < 0 or balance >> 256:
-            raise ValueError(f"a balance is between 0 and 2^256 - 1, not {balance}")
+        """Write the balance. Raises BalanceOverflow at 2^256, ValueError below 0."""
+        if balance >> 256:
+            if balance < 0:
+                raise ValueError(f"a balance is not negative: {balance}")
+            raise BalanceOverflow(f"0x{address.hex()} would have {balance}")
         self._change(address).balance = balance
 
     def get_nonce(self, address: bytes) -> int:

@@ -39,6 +39,7 @@ from ioex_chain.rpc.eth.evm_port import (
     StatePruned,
     TraceOptions,
 )
+from ioex_chain.rpc.eth.values import UINT64
 from ioex_chain.rpc.jsonio import dumps
 
 _ANCESTORS = 256
@@ -184,6 +185,8 @@ class EvmEngine:
             raise MessageRefused(f"block numbers must be in order: {number} <= {parent.number}", -38020)
         if time <= parent.timestamp:
             raise MessageRefused(f"block timestamps must be in order: {time} <= {parent.timestamp}", -38021)
+        if time > UINT64:
+            raise MessageRefused(f"block timestamp {time} has more than 64 bits", -38021)
         fee = next_base_fee(self._service.spec.dpos, parent) if validation else 0
         env = self._env_of(replace(parent, number=number, timestamp=time, base_fee=fee), hashes)
         return change_env(env, change)

@@ -11,6 +11,7 @@ from ioex_chain.crypto.secp256k1 import sign_recoverable
 from ioex_chain.evm.accounts import decode_account, encode_account, encode_row, leaf_of
 from ioex_chain.evm.block import BEACON_ROOTS, GWEI, HISTORY, BlockRules, BlockRun
 from ioex_chain.evm.errors import (
+    BalanceOverflow,
     ExecutionGasReached,
     GasLimitReached,
     NonceTooHigh,
@@ -316,3 +317,18 @@ def test_account_rows(nonce, balance, digest):
 def test_a_damaged_account_row_is_a_typed_error(row):
     with pytest.raises(DecodeError):
         decode_account(row)
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_a_made_up_balance_that_would_overflow_is_refused(short: bool):
+    store = world()
+    overlay = Overlay(store)
+    state = FlatState(overlay)
+    state.set_balance(FRIEND, 2**256 - 1)
+    state.flush()
+    store.write(overlay.changes)
+    run = run_on(store, BlockRules(short_path=short))
+    with pytest.raises(BalanceOverflow):
+        run.try_transaction(make())
+    assert run.state.get_balance(SENDER) == 100 * WEI
+    assert run.try_transaction(make(to=POOL)).status == 1

@@ -6,6 +6,11 @@ from ioex_chain.dpos.header import SealedHeader
 from ioex_chain.dpos.votes import Certificate, Evidence
 from ioex_chain.evm.types import Transaction, Withdrawal
 
+MAX_POW_HEADER_SIZE = 80 + 4_096
+"""Bytes of a PoW header with its AuxPoW record (docs/protocol.md section 3)."""
+MAX_DEPOSIT_PROOF_SIZE = 80 + 4 + 1 + 14 * 32 + 4 + 32_768
+"""Bytes of a deposit proof: header, index, depth, branch, output number, transaction."""
+
 
 @dataclass(frozen=True, slots=True)
 class Payload:

@@ -20,7 +20,7 @@ Every decoder raises DecodeError, and refuses what is above a cap before it allo
 from collections.abc import Callable, Sequence
 
 from ioex_chain.crypto.hashes import keccak256
-from ioex_chain.dpos.block import Block, Payload
+from ioex_chain.dpos.block import MAX_DEPOSIT_PROOF_SIZE, MAX_POW_HEADER_SIZE, Block, Payload
 from ioex_chain.dpos.header import SEAL_SIZE, Header, SealedHeader
 from ioex_chain.dpos.votes import Certificate, Checkpoint, Evidence, Link, SealEvidence, Vote, VoteEvidence
 from ioex_chain.evm.types import Transaction, Withdrawal
@@ -221,9 +221,18 @@ def _payload(data: bytes, item: Span) -> Payload:
     return Payload(
         found,
         tuple(_evidence(data, one) for one in rlp.items(data, evidence, MAX_EVIDENCE)),
-        tuple(rlp.string(data, one) for one in rlp.items(data, headers, MAX_POW_HEADERS)),
-        tuple(rlp.string(data, one) for one in rlp.items(data, proofs, MAX_DEPOSIT_PROOFS)),
+        _strings(data, headers, MAX_POW_HEADERS, MAX_POW_HEADER_SIZE),
+        _strings(data, proofs, MAX_DEPOSIT_PROOFS, MAX_DEPOSIT_PROOF_SIZE),
     )
+
+
+def _strings(data: bytes, item: Span, count: int, size: int) -> tuple[bytes, ...]:
+    """Read a list of at most `count` byte strings of at most `size` bytes."""
+    spans = rlp.items(data, item, count)
+    for one in spans:
+        if one.end - one.start > size:
+            raise OverCap(f"an item of a payload has at most {size} bytes, not {one.end - one.start}")
+    return tuple(rlp.string(data, one) for one in spans)
 
 
 def decode_payload(data: bytes) -> Payload:

@@ -133,8 +133,16 @@ class TooManyDepositProofs(DposBlockError):
     """More deposit proofs than a payload may have."""
 
 
+class PowHeaderMalformed(DposBlockError):
+    """A PoW header in a payload that has not 80 bytes, or with version bit 8 not 80 to 4,176 and a record."""
+
+
+class DepositProofMalformed(DposBlockError):
+    """A deposit proof in a payload that is too long or does not decode."""
+
+
 class NoSuchContract(DposBlockError):
-    """A payload item or a withdrawal for a system contract that this network does not have yet."""
+    """A payload item of the PoW chain where the state has no light client and no Bridge."""
 
 
 # --- payload ---------------------------------------------------------------------------------------------
@@ -174,6 +182,14 @@ class EvidenceProvesNothing(PayloadError):
 
 class EvidenceRepeated(PayloadError):
     """Two items of one payload are against one key."""
+
+
+class PowHeaderRefused(PayloadError):
+    """PowLightClient refuses a PoW header, or the block's system gas does not suffice for it."""
+
+
+class DepositProofRefused(PayloadError):
+    """The Bridge refuses a deposit proof, or the block's system gas does not suffice for it."""
 
 
 class EvidenceRefused(PayloadError):

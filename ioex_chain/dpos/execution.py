@@ -28,6 +28,11 @@ class Execution(Protocol):
         """Call a contract as the system. Raises SystemCallFailed with nothing changed."""
         ...
 
+    @property
+    def system_gas_left(self) -> int:
+        """Gas that system calls of the block may still use."""
+        ...
+
     def transactions(self, txs: Sequence[Transaction]) -> None:
         """Execute all in order. Raises TransactionRefused for the first that may not stand there."""
         ...

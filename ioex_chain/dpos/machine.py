@@ -16,9 +16,11 @@ from ioex_chain.dpos.execution import Execution, World
 from ioex_chain.dpos.filling import fill
 from ioex_chain.dpos.finality_ports import Signatures
 from ioex_chain.dpos.header import EMPTY_OMMERS_HASH, Header, SealedHeader
-from ioex_chain.dpos.pow_facts import GenesisPowFacts, requests_hash
+from ioex_chain.dpos.payload_trial import PayloadTrial
+from ioex_chain.dpos.pow_facts import PowFacts, check_withdrawals, requests_hash
 from ioex_chain.dpos.records import DposEntry, Record, Roster, SetRef, encode_record
 from ioex_chain.dpos.sets import Member
+from ioex_chain.dpos.system_steps import Ending, SystemSteps
 from ioex_chain.dpos.votes import Certificate, Checkpoint, Evidence
 from ioex_chain.evm import system
 from ioex_chain.evm.block import BlockResult
@@ -55,13 +57,17 @@ class BlockReceipt:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a producer wants in its block; `transactions` in the order of inclusion, as many as there are."""
+    """What a producer wants in its block, as many as there are; each kind in the order of inclusion."""
 
     slot: int
     transactions: Iterable[Transaction] = ()
     certificate: Certificate | None = None
     evidence: Sequence[Evidence] = ()
     extra_data: bytes = b""
+    pow_headers: Sequence[bytes] = ()
+    """PoW headers with their AuxPoW records, parents before children."""
+    deposit_proofs: Sequence[bytes] = ()
+    """Encoded proofs (docs/protocol.md section 6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,8 @@ class _Start:
     slot: int
     context: RoundContext
     producer: Member
+    record: Record
+    """The block's, but for what is read of the state after it."""
 
 
 class DposMachine:
@@ -101,7 +109,7 @@ class DposMachine:
         spec: NetworkSpec,
         engine: DposEngine,
         world: World,
-        pow_facts: GenesisPowFacts,
+        pow_facts: PowFacts,
         signatures: Signatures | None = None,
         *,
         reuse_own: bool = False,
@@ -115,7 +123,7 @@ class DposMachine:
         self.world = world
         self.pow_facts = pow_facts
         self.signatures = signatures or engine.signatures
-        self._contracts = spec.contracts.addresses
+        self._steps = SystemSteps(spec, pow_facts)
         self._reuse_own = reuse_own
         self._own: OwnBlock | None = None
         """The block assembled last, until one is connected."""
@@ -148,30 +156,38 @@ class DposMachine:
         slot = self.engine.verify(block.header, parent)
         if entry.header is not block.header:
             self.engine.verify(entry.header, parent)  # what the tree keeps may carry another seal
-        self._check_payload(payload, parent)
-        self.pow_facts.check_withdrawals(block.withdrawals, view)
+        self._check_certificate(payload.certificate, parent)
+        check_withdrawals(block.withdrawals, self.pow_facts.due_withdrawals(view))
+        record = self._planned(parent, slot, payload.certificate)
         offences = payload_rules.offences(payload.evidence, self.signatures)
         own, self._own = self._own, None
         if own is not None and own.is_of(block):
             own.write(view)
             result, requests = own.result, own.requests
         else:
-            result, requests = self._execute(block, parent, slot, offences, view)
+            result, requests = self._execute(block, parent, slot, record, offences, view)
         _compare(header, result, requests)
         indexes.write(view, entry.height, block.transactions, result.receipts)
-        self._note(view, parent, entry, slot, payload.certificate)
+        before = parent, self.engine.records.require(parent)
+        view.note(encode_record(self._with_state(record, view, before, entry)))
         return BlockReceipt(
             result.receipts, result.outcomes, result.execution_gas, tuple(offences), payload, block
         )
 
     def _execute(
-        self, block: Block, parent: DposEntry, slot: int, offences: Sequence[Offence], view: StateView
+        self,
+        block: Block,
+        parent: DposEntry,
+        slot: int,
+        record: Record,
+        offences: Sequence[Offence],
+        view: StateView,
     ) -> tuple[BlockResult, Sequence[bytes]]:
         header = block.header.header
-        start = self._start(view, parent, slot, self._env(header, parent))
+        start = self._start(view, parent, slot, record, self._env(header, parent))
         try:
             start.run.begin(header.parent_hash, header.parent_beacon_root)
-            self._punish(start.run, offences)
+            self._steps.before(start.run, block.payload, offences)
             start.run.transactions(block.transactions)
             return self._finish(start, parent, block.withdrawals, view)
         except SystemCallFailed as error:
@@ -191,15 +207,16 @@ class DposMachine:
         header = block.header.header
         run = self.world.run(view, self._env(header, parent))
         run.begin(header.parent_hash, header.parent_beacon_root)
-        self._punish(run, payload_rules.offences(block.payload.evidence, self.signatures))
+        payload = block.payload
+        self._steps.before(run, payload, payload_rules.offences(payload.evidence, self.signatures))
         return run
 
     # --- the steps that checking and building share ---
 
-    def _start(self, view: StateView, parent: DposEntry, slot: int, env: BlockEnv) -> _Start:
+    def _start(self, view: StateView, parent: DposEntry, slot: int, record: Record, env: BlockEnv) -> _Start:
         context = self.engine.require_context(parent, slot)
         producer = context.producer(slot, self.spec.dpos.seats)
-        return _Start(self.world.run(view, env), slot, context, producer)
+        return _Start(self.world.run(view, env), slot, context, producer, record)
 
     def _env(self, header: Header, parent: DposEntry) -> BlockEnv:
         return BlockEnv(
@@ -213,37 +230,34 @@ class DposMachine:
             block_hashes(parent),
         )
 
-    def _check_payload(self, payload: Payload, parent: DposEntry) -> None:
-        if payload.certificate is not None:
-            records = self.engine.records
-            payload_rules.check_certificate(payload.certificate, parent, records, self.signatures)
-        self.pow_facts.check_items(payload)
-
-    def _punish(self, run: Execution, offences: Iterable[Offence]) -> None:
-        for one in offences:
-            try:
-                self._punish_one(run, one)
-            except SystemCallFailed as error:
-                raise errors.EvidenceRefused(f"against 0x{one.key.hex()}: {error}") from error
-
-    def _punish_one(self, run: Execution, one: Offence) -> None:
-        run.system_call(
-            self._contracts["ArbitratorRegistry"], system.on_evidence(one.key, int(one.kind), one.position)
-        )
+    def _check_certificate(self, certificate: Certificate | None, parent: DposEntry) -> None:
+        if certificate is not None:
+            payload_rules.check_certificate(certificate, parent, self.engine.records, self.signatures)
 
     def _finish(
         self, start: _Start, parent: DposEntry, withdrawals: Sequence[Withdrawal], view: StateView
     ) -> tuple[BlockResult, Sequence[bytes]]:
-        """Do what follows the transactions: fees, the slot's result, reward, withdrawals, requests."""
-        run, key = start.run, start.producer.key
+        """Do what follows the transactions: fees, system calls, withdrawals, requests."""
+        run = start.run
         run.settle_base_fees()
-        missed = self.missed(parent, start.slot)
-        run.system_call(self._contracts["ArbitratorRegistry"], system.on_block(key, missed))
-        term = self.engine.schedule.term_of(start.slot)
-        run.system_call(self._contracts["RewardPool"], system.accrue(key, term, self.reward(start.slot)))
+        self._steps.after(run, self._ending(start, parent, len(withdrawals)))
         run.withdrawals(withdrawals)
         result = run.finish()
         return result, self.pow_facts.requests(view)
+
+    def _ending(self, start: _Start, parent: DposEntry, taken: int) -> Ending:
+        records, slot, record = self.engine.records, start.slot, start.record
+        is_new = record.newest.number > records.require(parent).newest.number
+        return Ending(
+            key=start.producer.key,
+            missed=self.missed(parent, slot),
+            term=self.engine.schedule.term_of(slot),
+            reward=self.reward(slot),
+            slot=slot,
+            final_slot=self.engine.slot_of(parent.known(record.finalised.hash)),
+            taken=taken,
+            handover=records.members(parent, record.newest) if is_new else None,
+        )
 
     def reward(self, slot: int) -> int:
         """Give what the producer of a slot earns, in wei: block_reward x slot length / nominal length."""
@@ -264,19 +278,12 @@ class DposMachine:
 
     # --- records ---
 
-    def _note(
-        self,
-        view: StateView,
-        parent: DposEntry,
-        entry: DposEntry,
-        slot: int,
-        certificate: Certificate | None,
-    ) -> None:
+    def _planned(self, parent: DposEntry, slot: int, certificate: Certificate | None) -> Record:
+        """Give the record of a block on `parent` as far as it does not need the state after the block."""
         before = self.engine.records.require(parent)
         seen = self.engine.seen_from(parent, before, self.engine.schedule.round_of(slot))
         justified, finalised = payload_rules.recorded(before, certificate)
-        record = replace(seen, justified=justified, finalised=finalised)
-        view.note(encode_record(self._with_state(record, view, (parent, before), entry)))
+        return replace(seen, justified=justified, finalised=finalised)
 
     def _with_state(
         self, record: Record, view: StateView, before: tuple[DposEntry, Record] | None, entry: DposEntry
@@ -290,7 +297,14 @@ class DposMachine:
             holder = before[1].roster_at or before[0].hash
         else:
             roster = self._read_roster(record, view, entry if before is None else before[0])
-        return replace(record, pow_hash=pow_hash, registry_version=version, roster_at=holder, roster=roster)
+        return replace(
+            record,
+            pow_hash=pow_hash,
+            registry_version=version,
+            roster_at=holder,
+            roster=roster,
+            requests=self.pow_facts.drained(view),
+        )
 
     def _read_roster(self, record: Record, view: StateView, near: DposEntry) -> Roster:
         reader = self.world.registry
@@ -316,29 +330,22 @@ class DposMachine:
         """Build a block on `parent`, whose state `view` is: for `Ledger.try_on_head`.
 
         Transactions that may not stand are passed over; it stops when the block is full or `go_on` says no.
-        Evidence that proves nothing or that the registry refuses is left out. Raises PayloadError when the
-        certificate is wrong, DposBlockError when there is too much evidence.
+        Items of the payload that light client, Bridge or registry refuse are left out. Raises PayloadError
+        when the certificate is wrong, DposBlockError when there is too much evidence.
         """
-        slot = candidate.slot
+        slot, spec = candidate.slot, self.spec.dpos
         context = self.engine.require_context(parent, slot)
-        payload = Payload(candidate.certificate, tuple(candidate.evidence))
-        payload_rules.check_counts(self.spec.dpos, payload)
-        self._check_payload(payload, parent)
-        payload, offences = self._accepted_evidence(view, parent, slot, payload)
+        self._check_certificate(candidate.certificate, parent)
         withdrawals = self.pow_facts.due_withdrawals(view)
+        payload, offences = self._accepted(view, parent, candidate, context, withdrawals)
         header = self._draft(parent, candidate, context, payload, withdrawals)
         recording = RecordingView(view)
-        start = self._start(recording, parent, slot, self._env(header, parent))
+        record = self._planned(parent, slot, payload.certificate)
+        start = self._start(recording, parent, slot, record, self._env(header, parent))
         start.run.begin(header.parent_hash, header.parent_beacon_root)
-        self._punish(start.run, offences)
-        room = (
-            self.spec.dpos.max_block_size
-            - _SPARE
-            - len(codec.encode_withdrawals_and_payload(withdrawals, payload))
-        )
-        taken, rejected = fill(
-            start.run, candidate.transactions, room, self.spec.dpos.max_block_transactions, go_on
-        )
+        self._steps.before(start.run, payload, offences)
+        room = self._room(withdrawals, payload)
+        taken, rejected = fill(start.run, candidate.transactions, room, spec.max_block_transactions, go_on)
         result, requests = self._finish(start, parent, withdrawals, recording)
         header = replace(
             header,
@@ -353,26 +360,31 @@ class DposMachine:
             self._own = OwnBlock(header, tuple(taken), result, requests, recording.writes)
         return Assembled(header, tuple(taken), withdrawals, payload, start.producer, tuple(rejected))
 
-    def _accepted_evidence(
-        self, view: StateView, parent: DposEntry, slot: int, payload: Payload
+    def _room(self, withdrawals: Sequence[Withdrawal], payload: Payload) -> int:
+        """Give the bytes that a block with these has left for more."""
+        used = len(codec.encode_withdrawals_and_payload(withdrawals, payload))
+        return self.spec.dpos.max_block_size - _SPARE - used
+
+    def _accepted(
+        self,
+        view: StateView,
+        parent: DposEntry,
+        candidate: Candidate,
+        context: RoundContext,
+        withdrawals: Sequence[Withdrawal],
     ) -> tuple[Payload, list[Offence]]:
-        """Leave out evidence that would be refused: it is tried on a run that is thrown away."""
-        if not payload.evidence:
+        """Give the payload without what would be refused: it is tried on a run that is thrown away."""
+        payload = Payload(candidate.certificate, tuple(candidate.evidence))
+        payload_rules.check_counts(self.spec.dpos, payload)
+        if not (candidate.evidence or candidate.pow_headers or candidate.deposit_proofs):
             return payload, []
-        context = self.engine.require_context(parent, slot)
-        draft = self._draft(parent, Candidate(slot), context, payload, ())
-        trial = self.world.run(view, self._env(draft, parent))
-        kept: dict[bytes, tuple[Evidence, Offence]] = {}
-        for item in payload.evidence:
-            try:
-                (one,) = payload_rules.offences((item,), self.signatures)
-                if one.key not in kept:
-                    self._punish_one(trial, one)
-                    kept[one.key] = item, one
-            except (errors.EvidenceProvesNothing, SystemCallFailed):
-                continue
-        items = tuple(item for item, _ in kept.values())
-        return replace(payload, evidence=items), [one for _, one in kept.values()]
+        draft = self._draft(parent, candidate, context, payload, ())
+        run = self.world.run(view, self._env(draft, parent))
+        trial = PayloadTrial(self.spec.dpos, self._steps, run, self._room(withdrawals, payload))
+        headers = trial.pow_headers(candidate.pow_headers)
+        proofs = trial.deposit_proofs(candidate.deposit_proofs)
+        evidence, offences = trial.evidence(candidate.evidence, self.signatures)
+        return Payload(candidate.certificate, evidence, headers, proofs), offences
 
     def _draft(
         self,

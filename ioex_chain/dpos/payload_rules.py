@@ -1,7 +1,7 @@
-"""What a payload may hold (docs/protocol.md section 4): certificate and evidence, checked without state."""
+"""What a payload may hold (docs/protocol.md section 4), as far as it is checked without state."""
 
 from ioex_chain.dpos import certificates, errors, evidence, vote_errors
-from ioex_chain.dpos.block import Payload
+from ioex_chain.dpos.block import MAX_DEPOSIT_PROOF_SIZE, MAX_POW_HEADER_SIZE, Payload
 from ioex_chain.dpos.evidence import Offence
 from ioex_chain.dpos.finality_ports import Signatures
 from ioex_chain.dpos.records import DposEntry, Record, Records
@@ -10,19 +10,48 @@ from ioex_chain.dpos.votes import Certificate, Checkpoint, Evidence
 from ioex_chain.spec.model import DposSpec
 
 _VERSION_BIT = 1 << 8
+_PLAIN_SIZE = 80
+"""Bytes of a PoW header without an AuxPoW record."""
 
 
 def check_counts(spec: DposSpec, payload: Payload) -> None:
-    """Check the numbers of items. Raises TooMuchEvidence, TooManyPowHeaders, TooManyDepositProofs."""
+    """Check numbers and sizes of items.
+
+    Raises TooMuchEvidence, TooManyPowHeaders, TooManyDepositProofs, PowHeaderMalformed,
+    DepositProofMalformed.
+    """
     if len(payload.evidence) > spec.max_evidence:
         raise errors.TooMuchEvidence(f"{len(payload.evidence)} items, at most {spec.max_evidence}")
-    merged = sum(1 for header in payload.pow_headers if int.from_bytes(header[:4], "little") & _VERSION_BIT)
+    merged = sum(map(is_merged, payload.pow_headers))
     if len(payload.pow_headers) > spec.max_pow_headers or merged > spec.max_merged_headers:
         raise errors.TooManyPowHeaders(
             f"{len(payload.pow_headers)} PoW headers, {merged} of them merged-mined"
         )
     if len(payload.deposit_proofs) > spec.max_deposit_proofs:
         raise errors.TooManyDepositProofs(f"{len(payload.deposit_proofs)} deposit proofs")
+    for header in payload.pow_headers:
+        check_pow_header(header)
+    for proof in payload.deposit_proofs:
+        check_deposit_proof(proof)
+
+
+def is_merged(header: bytes) -> bool:
+    """Whether a PoW header says that an AuxPoW record follows (version bit 8)."""
+    return bool(int.from_bytes(header[:4], "little") & _VERSION_BIT)
+
+
+def check_pow_header(header: bytes) -> None:
+    """Check an item's length; its content is the light client's to judge. Raises PowHeaderMalformed."""
+    size = len(header)
+    if size > MAX_POW_HEADER_SIZE or size < _PLAIN_SIZE or (size > _PLAIN_SIZE) != is_merged(header):
+        what = "merged-mined" if is_merged(header) else "plain"
+        raise errors.PowHeaderMalformed(f"a {what} PoW header of {size} bytes")
+
+
+def check_deposit_proof(proof: bytes) -> None:
+    """Check an item's length. Raises DepositProofMalformed."""
+    if len(proof) > MAX_DEPOSIT_PROOF_SIZE:
+        raise errors.DepositProofMalformed(f"{len(proof)} bytes, at most {MAX_DEPOSIT_PROOF_SIZE}")
 
 
 def check_certificate(

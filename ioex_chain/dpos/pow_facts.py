@@ -1,17 +1,101 @@
-"""What this chain knows of the PoW chain: the one place that answers for the light client and the bridge.
+"""What this chain knows of the PoW chain, and what it tells it: the light client and the Bridge.
 
-Until those contracts stand it answers with genesis values: the buried PoW header is the PoW genesis block,
-no payload item from the PoW chain is taken, no credit is due, no message goes out but the empty accumulator.
+The rules of blocks ask here only (docs/protocol.md sections 4.6 and 6). `GenesisPowFacts` is for a state
+without contracts, as simulations have it.
 """
 
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import NamedTuple, Protocol
 
-from ioex_chain.dpos.block import Payload
 from ioex_chain.dpos.errors import NoSuchContract, WrongWithdrawals
 from ioex_chain.evm.genesis import NO_REQUESTS
 from ioex_chain.evm.types import Withdrawal
 from ioex_chain.ledger.types import Readable
+
+
+class Call(NamedTuple):
+    """A system call: the contract's 20-byte address, and calldata."""
+
+    to: bytes
+    data: bytes
+
+
+class PowFacts(Protocol):
+    """What the rules of blocks ask of light client and Bridge, and the calls that they make."""
+
+    def buried_hash(self, view: Readable) -> bytes:
+        """Give the hash, as it is hashed, of the PoW header buried k deep after the block of this state."""
+        ...
+
+    def due_withdrawals(self, view: Readable) -> tuple[Withdrawal, ...]:
+        """Give the credits that the next block must carry, read from its parent's state."""
+        ...
+
+    def requests(self, view: Readable) -> tuple[bytes, ...]:
+        """Give what the block of this state drained: always ends with the accumulator."""
+        ...
+
+    def drained(self, view: Readable) -> int:
+        """Give the number of the last request that was drained; 0 for none."""
+        ...
+
+    def header_call(self, header: bytes) -> Call:
+        """Give the call for a PoW header of a payload. Raises NoSuchContract."""
+        ...
+
+    def proof_call(self, proof: bytes) -> Call:
+        """Give the call for a deposit proof of a payload. Raises DepositProofMalformed, NoSuchContract."""
+        ...
+
+    def handover_call(self, number: int, members: Sequence[bytes]) -> Call | None:
+        """Give the call that hands set `number` over; `members` are keys in the set's order."""
+        ...
+
+    def end_call(self, taken: int, slot: int, final_slot: int) -> Call | None:
+        """Give the Bridge's call at the end of a block.
+
+        `taken`: withdrawals of the block; `final_slot`: slot of the block that it records as final.
+        """
+        ...
+
+
+class GenesisPowFacts:
+    """Answers with genesis values, where the state has no contracts; takes no item of the PoW chain."""
+
+    def __init__(self, pow_genesis: bytes) -> None:
+        """`pow_genesis` is the 32-byte PoW genesis hash as it is hashed."""
+        self._pow_genesis = pow_genesis
+
+    def buried_hash(self, view: Readable) -> bytes:  # noqa: ARG002 - the state has no light client
+        """Give the PoW genesis hash."""
+        return self._pow_genesis
+
+    def due_withdrawals(self, view: Readable) -> tuple[Withdrawal, ...]:  # noqa: ARG002 - no Bridge
+        """Give no credits."""
+        return ()
+
+    def requests(self, view: Readable) -> tuple[bytes, ...]:  # noqa: ARG002 - as above
+        """Give the accumulator of no requests."""
+        return (NO_REQUESTS,)
+
+    def drained(self, view: Readable) -> int:  # noqa: ARG002 - as above
+        """Give 0."""
+        return 0
+
+    def header_call(self, header: bytes) -> Call:  # noqa: ARG002 - refused whatever it is
+        """Raise NoSuchContract."""
+        raise NoSuchContract("a PoW header, and there is no light client")
+
+    def proof_call(self, proof: bytes) -> Call:  # noqa: ARG002 - as above
+        """Raise NoSuchContract."""
+        raise NoSuchContract("a deposit proof, and there is no Bridge")
+
+    def handover_call(self, number: int, members: Sequence[bytes]) -> None:
+        """Give no call."""
+
+    def end_call(self, taken: int, slot: int, final_slot: int) -> None:
+        """Give no call."""
 
 
 def requests_hash(requests: Sequence[bytes]) -> bytes:
@@ -19,33 +103,16 @@ def requests_hash(requests: Sequence[bytes]) -> bytes:
     return sha256(b"".join(sha256(request).digest() for request in requests)).digest()
 
 
-class GenesisPowFacts:
-    """Answers with genesis values; `pow_genesis` is the 32-byte PoW genesis hash as it is hashed."""
-
-    def __init__(self, pow_genesis: bytes) -> None:
-        self._pow_genesis = pow_genesis
-
-    def buried_hash(self, view: Readable) -> bytes:  # noqa: ARG002 - the light client will answer from state
-        """Give the hash of the PoW header buried k deep after the block whose state this is."""
-        return self._pow_genesis
-
-    def check_items(self, payload: Payload) -> None:
-        """Check the payload's PoW headers and deposit proofs. Raises NoSuchContract."""
-        if payload.pow_headers or payload.deposit_proofs:
-            raise NoSuchContract(
-                "PoW headers and deposit proofs need the light client, which does not stand yet"
+def check_withdrawals(withdrawals: Sequence[Withdrawal], due: Sequence[Withdrawal]) -> None:
+    """Check a block's withdrawals against the credits that are due. Raises WrongWithdrawals."""
+    for place, (given, expected) in enumerate(zip(withdrawals, due, strict=False)):
+        if given != expected:
+            raise WrongWithdrawals(
+                f"withdrawal {place} is {_words(given)}, the Bridge's queue has {_words(expected)}"
             )
+    if len(withdrawals) != len(due):
+        raise WrongWithdrawals(f"{len(due)} credits are due, the block has {len(withdrawals)}")
 
-    def due_withdrawals(self, view: Readable) -> tuple[Withdrawal, ...]:  # noqa: ARG002 - as above
-        """Give the credits that the next block must carry, read from its parent's state."""
-        return ()
 
-    def check_withdrawals(self, withdrawals: Sequence[Withdrawal], view: Readable) -> None:
-        """Check a block's withdrawals against its parent's state. Raises WrongWithdrawals."""
-        due = self.due_withdrawals(view)
-        if tuple(withdrawals) != due:
-            raise WrongWithdrawals(f"{len(due)} credits are due and the block has {len(withdrawals)}")
-
-    def requests(self, view: Readable) -> tuple[bytes, ...]:  # noqa: ARG002 - as above
-        """Drain the requests of a block: always ends with the accumulator."""
-        return (NO_REQUESTS,)
+def _words(one: Withdrawal) -> str:
+    return f"({one.index}, {one.validator_index}, 0x{one.address.hex()}, {one.amount} gwei)"

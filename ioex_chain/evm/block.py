@@ -101,6 +101,11 @@ class BlockRun:
         self._system_left -= done.gas_used
         return done.output
 
+    @property
+    def system_gas_left(self) -> int:
+        """Gas that system calls of the block may still use."""
+        return self._system_left
+
     def transactions(self, txs: Sequence[Transaction]) -> None:
         """Execute all in order. Raises TransactionRefused for the first that may not stand there."""
         senders = self._senders.of(txs)

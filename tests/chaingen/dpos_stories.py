@@ -228,7 +228,7 @@ def _twice_one_key(scene: Scene) -> Block:
 
 
 def _merged(count: int) -> tuple[bytes, ...]:
-    return tuple((0x20000100).to_bytes(4, "little") + bytes((n,)) * 76 for n in range(count))
+    return tuple((0x20000100).to_bytes(4, "little") + bytes((n,)) * 77 for n in range(count))
 
 
 Story = tuple[str, type[Exception], Callable[[Scene], Block]]
@@ -341,6 +341,31 @@ STORIES: tuple[Story, ...] = (
         "17 deposit proofs",
         errors.TooManyDepositProofs,
         lambda s: s.payload(deposit_proofs=tuple(bytes((n,)) for n in range(17))),
+    ),
+    (
+        "a PoW header of 81 bytes",
+        errors.PowHeaderMalformed,
+        lambda s: s.payload(pow_headers=(b"\0\0\0\x20" + bytes(77),)),
+    ),
+    (
+        "a PoW header of 79 bytes",
+        errors.PowHeaderMalformed,
+        lambda s: s.payload(pow_headers=(b"\0\0\0\x20" + bytes(75),)),
+    ),
+    (
+        "a merged-mined header without a record",
+        errors.PowHeaderMalformed,
+        lambda s: s.payload(pow_headers=(_merged(1)[0][:80],)),
+    ),
+    (
+        "a merged-mined header that is too long",
+        errors.PowHeaderMalformed,
+        lambda s: s.payload(pow_headers=(_merged(1)[0].ljust(4_177, b"\1"),)),
+    ),
+    (
+        "a deposit proof that is too long",
+        errors.DepositProofMalformed,
+        lambda s: s.payload(deposit_proofs=(bytes(33_306),)),
     ),
     ("a PoW header", errors.NoSuchContract, lambda s: s.payload(pow_headers=(bytes(80),))),
     ("a deposit proof", errors.NoSuchContract, lambda s: s.payload(deposit_proofs=(b"proof",))),

@@ -78,6 +78,10 @@ class TinyRun:
     def begin(self, parent_hash: bytes, parent_beacon_root: bytes) -> None:
         self._rows[b"yparent"] = parent_hash + parent_beacon_root
 
+    @property
+    def system_gas_left(self) -> int:
+        return self._spec.dpos.system_gas_limit
+
     def system_call(self, to: bytes, data: bytes) -> bytes:
         if self._starved:
             raise SystemCallFailed("out of gas")

@@ -146,6 +146,7 @@ async def _start_parts(
                 dpos,
                 worker,
                 lifetime,
+                service,
                 metrics.metrics if metrics else None,
             )
         )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ioex_chain.bridge.relayer import PowItems
 from ioex_chain.crypto.address import checksum_account
 from ioex_chain.dpos.block import Block
 from ioex_chain.dpos.clock_guard import ClockGuard, PeerClocks
@@ -26,7 +27,7 @@ from ioex_chain.dpos.signing_errors import SigningRefused
 from ioex_chain.dpos.votes import Vote
 from ioex_chain.evm.state import FlatState
 from ioex_chain.ledger.errors import StoreError
-from ioex_chain.ledger.types import StateView
+from ioex_chain.ledger.types import Readable, StateView
 from ioex_chain.node import log
 from ioex_chain.node.config import ConfigError, NodeConfig
 from ioex_chain.node.dpos_service import DposService
@@ -41,12 +42,25 @@ _REMEMBERED_MISSES = 4_096
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
+Items = Callable[[Readable, int], PowItems]
+"""Gives what a block on this state, at this Unix time, can carry of the PoW chain."""
+
+
+def no_items(_state: Readable, _timestamp: int) -> PowItems:
+    """Give nothing: for a node without the PoW chain beside it."""
+    return PowItems()
+
+
 class ProducerChain:
     """What the producer needs of the node: `dpos.producer.Chain`."""
 
-    def __init__(self, service: DposService, *, is_alone: bool) -> None:
-        """`is_alone`: the node needs no peers to know the best chain (a devnet's first node)."""
+    def __init__(self, service: DposService, *, is_alone: bool, items: Items = no_items) -> None:
+        """`is_alone`: the node needs no peers to know the best chain (a devnet's first node).
+
+        `items` gives what a block carries of the PoW chain.
+        """
         self._service = service
+        self._items = items
         self._is_alone = is_alone
 
     def head(self) -> DposEntry:
@@ -92,9 +106,18 @@ class ProducerChain:
             max_count=spec.max_block_transactions,
             max_bytes=spec.max_block_size,
         )
-        candidate = Candidate(order.slot, Offers(selection), order.certificate, order.evidence)
+        timestamp = service.engine.schedule.slot_start(order.slot)
 
         def work(view: StateView, head: DposEntry) -> Assembled:
+            items = self._items(view, timestamp)
+            candidate = Candidate(
+                order.slot,
+                Offers(selection),
+                order.certificate,
+                order.evidence,
+                pow_headers=items.headers,
+                deposit_proofs=items.proofs,
+            )
             return service.chain.machine.assemble(view, head, candidate, lambda: time.monotonic() < until)
 
         assembled = service.ledger.try_on_head(work)
@@ -128,9 +151,11 @@ class Arbitrators:
         peer_clocks: PeerClocks,
         *,
         is_alone: bool,
+        items: Items = no_items,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._service = service
+        self._items = items
         self._keys = keys
         self._journal_path = journal
         self._is_alone = is_alone
@@ -180,7 +205,7 @@ class Arbitrators:
             is_new_chain=service.chain.is_new and self._is_alone,
         )
         self.producer = Producer(
-            ProducerChain(service, is_alone=self._is_alone),
+            ProducerChain(service, is_alone=self._is_alone, items=self._items),
             service.finality,
             service.facts,
             self.signer,

@@ -137,6 +137,10 @@ class NodeConfig(BaseSettings):
     arbitrator_accounts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="accounts of the published mnemonic that seal and vote in this node; devnet only"
     )
+    relay: bool | None = Field(
+        None,
+        description="carry headers, deposits, settlements between the chains; by default with arbitrator keys",
+    )
     arbitrators: Annotated[int, Ge(1), Le(51)] | None = Field(
         None, description="seats, all sealed by this node; devnet only, fixed at its first start"
     )

@@ -135,6 +135,11 @@ class DataDir:
         return self.dpos / "txpool.dat"
 
     @property
+    def bridge_read(self) -> Path:
+        """How far the relayer has read the PoW chain for deposits; without it, it reads again."""
+        return self.dpos / "bridge.json"
+
+    @property
     def dpos_peers(self) -> PeerFiles:
         """The peers of the DPoS chain."""
         return PeerFiles(self.dpos / "peers.dat", self.dpos / "bans.dat", self.dpos / "anchors.dat")

@@ -9,7 +9,9 @@ from ioex_chain.dpos.follower import Follower
 from ioex_chain.dpos.mempool import Mempool
 from ioex_chain.dpos.mempool_types import PoolPolicy
 from ioex_chain.node import log
-from ioex_chain.node.arbitration import Arbitrators, load_keys
+from ioex_chain.node.arbitration import Arbitrators, load_keys, no_items
+from ioex_chain.node.bridging import Bridging
+from ioex_chain.node.chain_service import ChainService
 from ioex_chain.node.config import ConfigError, NodeConfig
 from ioex_chain.node.datadir import DataDir
 from ioex_chain.node.dpos_build import DposChain
@@ -71,12 +73,14 @@ class DposNode:
         chain: DposChain,
         worker: Worker,
         lifetime: Lifetime,
+        pow_service: ChainService,
         metrics: NodeMetrics | None = None,
     ) -> None:
-        """Take the settings. Raises KeystoreError, ConfigError."""
+        """Take the settings; `pow_service` runs the other chain. Raises KeystoreError, ConfigError."""
         self._config = config
         self._datadir = datadir
         self._chain = chain
+        self._pow = pow_service
         self._metrics = metrics
         self._keys = load_keys(config)
         policy = PoolPolicy(max_usage=config.txpool_mb * _MIB)
@@ -122,10 +126,18 @@ class DposNode:
             if config.p2p and solo is None
             else None
         )
+        bridging = await started(Bridging(self._pow, service, datadir.bridge_read)) if self._relays else None
         arbitrators = None
         if self._keys and solo is None:
             is_alone = config.network == "devnet" and not config.dpos_peers
-            arbitrators = Arbitrators(service, self._keys, datadir.signers, clocks, is_alone=is_alone)
+            arbitrators = Arbitrators(
+                service,
+                self._keys,
+                datadir.signers,
+                clocks,
+                is_alone=is_alone,
+                items=bridging.items if bridging else no_items,
+            )
         if self._metrics is not None:
             self._metrics.registry.register(DposCollector(service, arbitrators))
         backend = EthNode(
@@ -147,6 +159,11 @@ class DposNode:
             service.spec.dpos.chain_id,
             len(self._keys),
         )
+
+    @property
+    def _relays(self) -> bool:
+        """Whether this node carries between the chains."""
+        return bool(self._keys) if self._config.relay is None else self._config.relay
 
     def _solo(self, notes: Notes) -> Solo:
         if len(self._keys) != 1:

@@ -139,7 +139,7 @@ class NodeConfig(BaseSettings):
     )
     relay: bool | None = Field(
         None,
-        description="carry headers, deposits, settlements between the chains; by default with arbitrator keys",
+        description="carry headers, deposits, settlements across the chains; by default with arbitrator keys",
     )
     arbitrators: Annotated[int, Ge(1), Le(51)] | None = Field(
         None, description="seats, all sealed by this node; devnet only, fixed at its first start"

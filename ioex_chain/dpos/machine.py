@@ -168,6 +168,7 @@ class DposMachine:
             result, requests = self._execute(block, parent, slot, record, offences, view)
         _compare(header, result, requests)
         indexes.write(view, entry.height, block.transactions, result.receipts)
+        indexes.write_credits(view, entry.height, block.withdrawals)
         before = parent, self.engine.records.require(parent)
         view.note(encode_record(self._with_state(record, view, before, entry)))
         return BlockReceipt(

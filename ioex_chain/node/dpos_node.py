@@ -10,6 +10,7 @@ from ioex_chain.dpos.mempool import Mempool
 from ioex_chain.dpos.mempool_types import PoolPolicy
 from ioex_chain.node import log
 from ioex_chain.node.arbitration import Arbitrators, load_keys, no_items
+from ioex_chain.node.bridge_view import NodeBridge
 from ioex_chain.node.bridging import Bridging
 from ioex_chain.node.chain_service import ChainService
 from ioex_chain.node.config import ConfigError, NodeConfig
@@ -138,6 +139,7 @@ class DposNode:
                 is_alone=is_alone,
                 items=bridging.items if bridging else no_items,
             )
+        bridge = NodeBridge(self._pow, service, solo=solo is not None)
         if self._metrics is not None:
             self._metrics.registry.register(DposCollector(service, arbitrators))
         backend = EthNode(
@@ -148,7 +150,7 @@ class DposNode:
             lambda _: EvmEngine(service),
             solo,
         )
-        port = await started(EthRpcPort(config, service, datadir, backend, self._metrics))
+        port = await started(EthRpcPort(config, service, datadir, backend, self._metrics, bridge))
         for sealing in (arbitrators, solo):
             if sealing is not None:
                 await started(sealing)

@@ -6,6 +6,7 @@ from ioex_chain.node.dpos_service import DposService
 from ioex_chain.node.health import health_pages
 from ioex_chain.node.metrics import NodeMetrics
 from ioex_chain.rpc.auth import Authenticator, CookieFile, Credential
+from ioex_chain.rpc.bridge_port import BridgePort
 from ioex_chain.rpc.dispatch import Dispatcher
 from ioex_chain.rpc.eth.table import eth_port
 from ioex_chain.rpc.eth_backend import EthBackend
@@ -26,11 +27,13 @@ class EthRpcPort:
         datadir: DataDir,
         backend: EthBackend,
         metrics: NodeMetrics | None = None,
+        bridge: BridgePort | None = None,
     ) -> None:
         self._config = config
         self._service = service
         self._backend = backend
         self._metrics = metrics
+        self._bridge = bridge
         self._cookie = CookieFile(datadir.dpos_cookie)
         self._server: RpcServer | None = None
 
@@ -42,7 +45,7 @@ class EthRpcPort:
     async def start(self) -> None:
         """Write the cookie and listen. Raises PortTaken, CookieError, InvalidAddress."""
         config, spec = self._config, self._service.spec.dpos
-        port = eth_port(self._backend)
+        port = eth_port(self._backend, bridge=self._bridge)
         dispatcher = Dispatcher(
             port.table,
             errors=port.errors,

@@ -81,7 +81,7 @@ INWARD: constant(uint256) = 0  # the Bridge's door for what comes from the PoW c
 rules: uint256
 best: bytes32
 records: HashMap[bytes32, Record]
-reorganisations: uint256  # deepest | deep ones << 32 | greatest height ever best << 64; written by switches only
+reorganisations: uint256  # deepest | deep ones << 32 | greatest height ever best << 64, where the tip is lower
 owner: public(address)
 pendingOwner: public(address)
 bridge: public(address)
@@ -204,10 +204,13 @@ def _switch(hash: bytes32, parent: bytes32, height: uint256, best: bytes32, top:
     deepest: uint256 = max(noted & U32, depth)
     deep: uint256 = (noted >> 32) & U32
     peak: uint256 = max(noted >> 64, top)
-    # Not only blocks k below the tip that is left, but all that were ever so deep.
-    if peak > fork + ((rules >> 192) & U24):
+    # A block that was once buried stays so in memory: up to `peak` less k, also when the tip is lower now.
+    buried: uint256 = fork + ((rules >> 192) & U24)
+    if peak > buried:
         deep += 1
-        peak = height + 1
+        peak = buried
+    if peak <= height + 1:
+        peak = 0  # the new tip tells
     changed: uint256 = deepest | (deep << 32) | (peak << 64)
     if changed != noted:
         self.reorganisations = changed
@@ -469,6 +472,7 @@ def _check_auxpow(header: Bytes[MAX_HEADER], hash: bytes32, chain_id: uint256) -
     depth: uint256 = convert(extract32(header, at), uint256) >> 248
     assert depth <= MAX_DEPTH, "auxpow depth"
     at += 1
+    assert at + 32 * depth + 89 <= len(header), "auxpow size"
     for _: uint256 in range(depth, bound=MAX_DEPTH):
         node = self._pair(node, extract32(header, at))
         at += 32
@@ -566,13 +570,19 @@ def _check_commitment(
     """
     magic_at: uint256 = ABSENT
     root_at: uint256 = ABSENT
-    for at: uint256 in range(size, bound=MAX_COINBASE):
-        word: uint256 = convert(extract32(header, script + at), uint256)
-        if word >> 224 == MAGIC and at + 4 <= size:
-            assert magic_at == ABSENT, "auxpow headers"
-            magic_at = at
-        if word == root and root_at == ABSENT and at + 32 <= size:
-            root_at = at
+    for chunk: uint256 in range((size + 31) // 32, bound=MAX_COINBASE // 32):
+        word: uint256 = convert(extract32(header, script + 32 * chunk), uint256)
+        behind: uint256 = convert(extract32(header, script + 32 * chunk + 32), uint256)
+        for offset: uint256 in range(32):
+            if word >> 224 == MAGIC or word == root:
+                at: uint256 = 32 * chunk + offset
+                if word >> 224 == MAGIC and at + 4 <= size:
+                    assert magic_at == ABSENT, "auxpow headers"
+                    magic_at = at
+                if word == root and root_at == ABSENT and at + 32 <= size:
+                    root_at = at
+            word = (word << 8) | (behind >> 248)
+            behind <<= 8
     assert root_at != ABSENT, "auxpow root"
     if magic_at != ABSENT:
         assert magic_at + 4 == root_at, "auxpow place"

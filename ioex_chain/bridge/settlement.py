@@ -6,6 +6,7 @@ satisfies it. Both are functions of what they are given: transaction, outputs sp
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 from ioex_chain.bridge.dpos_light import (
@@ -25,14 +26,20 @@ from ioex_chain.evm.bridge_messages import Handover, Request, Withdraw
 from ioex_chain.evm.genesis import genesis_hash
 from ioex_chain.pow import reserve_errors as errors
 from ioex_chain.pow.genesis import genesis_block
-from ioex_chain.pow.reserve import NumberedSet, ReserveState, Settlement, is_reserve, scan_reserve
+from ioex_chain.pow.reserve import (
+    WITNESS_ITEMS,
+    NumberedSet,
+    ReserveState,
+    Settlement,
+    is_reserve,
+    scan_reserve,
+)
 from ioex_chain.pow.transaction import SEQUENCE_FINAL, Transaction, TxIn, TxOut
 from ioex_chain.pow.utxo import Coin, Reads
 from ioex_chain.primitives.errors import IoexError
 from ioex_chain.primitives.types import OutPoint
-from ioex_chain.spec.model import MAX_OUTPUT, NetworkSpec
+from ioex_chain.spec.model import MAX_OUTPUT, BridgeSpec, NetworkSpec
 
-WITNESS_ITEMS = 4
 CHECKS_PER_SIGNATURE = 2
 """What a signature of a certificate costs a block: recovering a key takes twice a verification's time."""
 CONSOLIDATED = 16
@@ -57,10 +64,10 @@ class _Effect:
 class BridgeSettlements:
     """The rule of production: `pow.reserve.SettlementRule`."""
 
-    def __init__(self, spec: NetworkSpec, pow_genesis: bytes) -> None:
-        """`pow_genesis` is the 32-byte hash of the PoW genesis block as it is hashed."""
-        self.spec = spec.bridge
-        self.electorate = Electorate(genesis_hash(spec, pow_genesis))
+    def __init__(self, spec: BridgeSpec, dpos_genesis: bytes) -> None:
+        """`dpos_genesis` is the 32-byte hash of the DPoS genesis block."""
+        self.spec = spec
+        self.electorate = Electorate(dpos_genesis)
 
     def check(self, tx: Transaction, coins: Sequence[Coin], state: ReserveState) -> Settlement:
         """Check a spend of the reserve, as `pow.reserve.SettlementRule` says. Raises SettlementError."""
@@ -263,5 +270,13 @@ def _cut(rule: BridgeSettlements, certificate: Certificate, voters: ArbitratorSe
 
 
 def settlement_rule(spec: NetworkSpec) -> BridgeSettlements:
-    """Give the rule of a network: what every state machine of its PoW chain is to be given."""
-    return BridgeSettlements(spec, genesis_block(spec).hash)
+    """Give the rule of a network: what every state machine and pool of its PoW chain is to be given.
+
+    It is one object for equal networks, so that a pool and a block do not check the same signatures twice.
+    """
+    return _rule(spec.bridge, genesis_hash(spec, genesis_block(spec).hash))
+
+
+@lru_cache(maxsize=16)
+def _rule(spec: BridgeSpec, dpos_genesis: bytes) -> BridgeSettlements:
+    return BridgeSettlements(spec, dpos_genesis)

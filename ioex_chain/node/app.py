@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, ExitStack, closing
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol, TypeVar
 
+from ioex_chain.bridge.settlement import settlement_rule
 from ioex_chain.ledger.errors import StoreError
 from ioex_chain.node import log
 from ioex_chain.node.build import Chain, open_chain
@@ -194,7 +195,14 @@ def make_service(config: NodeConfig, chain: Chain, worker: Worker, lifetime: Lif
     """Put mempool, fee estimator and service on an open chain."""
     fees = _load_fees(chain)
     policy = Policy(min_relay_rate=config.min_relay_fee, max_usage=config.mempool_mb * 1_000_000)
-    mempool = Mempool(chain.spec, chain.clock, policy=policy, verified=chain.verified, observer=fees)
+    mempool = Mempool(
+        chain.spec,
+        chain.clock,
+        policy=policy,
+        verified=chain.verified,
+        observer=fees,
+        settlements=settlement_rule(chain.spec),
+    )
     return ChainService(
         ChainParts(
             spec=chain.spec,

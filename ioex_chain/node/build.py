@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ioex_chain.bridge.settlement import settlement_rule
 from ioex_chain.ledger.chain import Ledger
 from ioex_chain.ledger.errors import StoreError
 from ioex_chain.ledger.group_store import GroupStore
@@ -58,6 +59,23 @@ def open_store(config: NodeConfig, datadir: DataDir, *, create: bool) -> LevelSt
     )
 
 
+def pow_machine(
+    spec: NetworkSpec,
+    *,
+    workers: ProcessPoolExecutor | None = None,
+    verified: VerifiedCache | None = None,
+    indexes: bool = True,
+) -> PowMachine:
+    """Make the PoW chain's state machine with the bridge's rule: no part of the program makes another one."""
+    return PowMachine(
+        spec,
+        workers=workers,
+        verified=VerifiedCache() if verified is None else verified,
+        indexes=indexes,
+        settlements=settlement_rule(spec),
+    )
+
+
 def open_ledger(
     spec: NetworkSpec,
     store: KeyValueStore,
@@ -69,13 +87,10 @@ def open_ledger(
     verified: VerifiedCache | None = None,
 ) -> PowLedger:
     """Put the PoW chain's rules on a store. Raises StoreError."""
-    machine = PowMachine(
-        spec, workers=workers, verified=VerifiedCache() if verified is None else verified, indexes=indexes
-    )
     return Ledger(
         store,
         PowEngine(spec.pow),
-        machine,
+        pow_machine(spec, workers=workers, verified=verified, indexes=indexes),
         CODEC,
         genesis_block(spec),
         network_id=identity_of(spec),

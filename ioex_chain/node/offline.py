@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ioex_chain.dpos.execution import EvmWorld
 from ioex_chain.dpos.genesis import genesis_block as dpos_genesis_block
 from ioex_chain.dpos.machine import DposMachine
 from ioex_chain.dpos.mempool_known import KnownTransactions
-from ioex_chain.dpos.pow_facts import GenesisPowFacts
+from ioex_chain.dpos.pow_facts import StatePowFacts
 from ioex_chain.ledger.chain import Ledger
 from ioex_chain.ledger.errors import MutatedBlock, StoreError
 from ioex_chain.ledger.opening import refuse_foreign
@@ -29,7 +30,7 @@ from ioex_chain.node.processes import verify_pool
 from ioex_chain.node.solo_chain import Notes
 from ioex_chain.pow.block import MAX_BLOCK_SIZE
 from ioex_chain.pow.genesis import genesis_block, identity_of
-from ioex_chain.pow.machine import PowMachine
+from ioex_chain.pow.machine import check_body
 from ioex_chain.primitives.types import display
 from ioex_chain.spec.identity import dpos_identity, magic
 from ioex_chain.spec.load import load_network
@@ -145,7 +146,6 @@ class PowTools(Tools):
         self.magic = magic(identity_of(self.spec))
         self.max_block_size = MAX_BLOCK_SIZE
         self.genesis_block = genesis_block(self.spec)
-        self._machine = PowMachine(self.spec)
 
     @property
     def genesis(self) -> Any:
@@ -180,7 +180,7 @@ class PowTools(Tools):
 
     def check_body(self, block: Any) -> None:
         """Check a body against its header; genesis is exempt from rules, and compared as it is."""
-        _check(block, self.genesis_block, self._machine.check_block)
+        _check(block, self.genesis_block, partial(check_body, self.spec))
 
 
 class DposTools(Tools):
@@ -199,7 +199,7 @@ class DposTools(Tools):
         pow_hash = genesis_block(self.spec).hash
         self.genesis_block = dpos_genesis_block(self.spec, pow_hash)
         engine = DposEngine(self.spec.dpos, self.genesis_block.header.hash)
-        self._machine = DposMachine(self.spec, engine, EvmWorld(self.spec), GenesisPowFacts(pow_hash))
+        self._machine = DposMachine(self.spec, engine, EvmWorld(self.spec), StatePowFacts(self.spec))
 
     @property
     def genesis(self) -> Any:

@@ -14,6 +14,16 @@ from ioex_chain.pow.block import Block
 from ioex_chain.pow.coinbase import check_coinbase, check_coinbase_amount, find_commitment, witness_commitment
 from ioex_chain.pow.consensus import check_spend, check_transaction, is_final, median_time_past
 from ioex_chain.pow.header import Header
+from ioex_chain.pow.reserve import (
+    RESERVE_HEAD,
+    ClosedReserve,
+    ReserveBook,
+    ReserveState,
+    SettlementRule,
+    Source,
+    genesis_state,
+    spends_reserve,
+)
 from ioex_chain.pow.script import DATA_HEAD, Check, SighashContext, check_input, classify
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.pow.utxo import (
@@ -46,7 +56,8 @@ class VerifiedTransactions(Protocol):
     """Remembers which transactions' witnesses were checked, by wtxid.
 
     Sound as a cache: a wtxid covers the witnesses and, through the outpoints' ids, the outputs spent; what
-    else a script asks (its locks) is in the transaction itself.
+    else a script asks (its locks) is in the transaction itself. A settlement is never asked for here: what it
+    must show depends on the state.
     """
 
     def get(self, wtxid: bytes, /) -> int | None:
@@ -72,30 +83,21 @@ class PowMachine:
         workers: Executor | None = None,
         verified: VerifiedTransactions | None = None,
         indexes: bool = True,
+        settlements: SettlementRule | None = None,
     ) -> None:
-        """`workers` verifies signatures beside this thread; `indexes` keeps address and transaction rows."""
+        """`workers` verifies signatures beside this thread; `indexes` keeps address and transaction rows.
+
+        `settlements` says what may spend the bridge reserve; without it nothing may.
+        """
         self.spec = spec
+        self.settlements = ClosedReserve() if settlements is None else settlements
         self.workers = workers
         self.verified = NothingVerified() if verified is None else verified
         self.indexes = indexes
 
     def check_block(self, block: Block) -> None:
         """Check the body against its header, without state. Raises MutatedBlock or PowBlockError."""
-        transactions = block.transactions
-        spec = self.spec.pow
-        check_merkle(block)
-        if not transactions or not transactions[0].is_coinbase:
-            raise errors.NoCoinbase("the first transaction is not a coinbase")
-        check_witness_commitment(block)
-        if block.size > spec.max_block_size or len(transactions) > spec.max_block_transactions:
-            raise errors.BlockTooLarge(f"{block.size} bytes, {len(transactions)} transactions")
-        for index, tx in enumerate(transactions):
-            if index and tx.is_coinbase:
-                raise errors.ManyCoinbases(f"transaction {index} is a coinbase too")
-            try:
-                check_transaction(spec, tx)
-            except errors.TransactionError as cause:
-                raise errors.BlockTransactionError(index, cause) from cause
+        check_body(self.spec, block)
 
     def connect(self, block: Block, entry: Entry[Header], view: StateView) -> PowReceipt:
         """Apply the block at `entry` to `view`. Raises PowBlockError."""
@@ -116,14 +118,16 @@ class PowMachine:
         if applied.fees > MAX_MONEY:
             raise errors.CoinbaseTooMuch(f"the block's fees sum to {applied.fees}")
         check_coinbase_amount(self.spec, coinbase, applied.fees)
-        applied.create(0, coinbase)
+        applied.create(0, coinbase, Source.COINBASE)
+        applied.reserve.save()
         view.create(median_time_key(entry.height), encode_median_time(median_time_past(entry)))
         applied.verify()
         return PowReceipt(applied.fees, applied.signatures)
 
     def _connect_genesis(self, block: Block, view: StateView) -> PowReceipt:
-        applied = _Application(self, view, 0, 0)
-        applied.create(0, block.transactions[0])
+        applied = _Application(self, view, 0, 0, genesis_state(self.spec))
+        applied.create(0, block.transactions[0], Source.GENESIS)
+        applied.reserve.save()
         view.create(median_time_key(0), encode_median_time(block.header.time))
         return PowReceipt(0, 0)
 
@@ -137,6 +141,7 @@ class _Application:
         "indexes",
         "median_time",
         "owners",
+        "reserve",
         "signatures",
         "spec",
         "verified",
@@ -150,7 +155,9 @@ class _Application:
         view: StateView,
         height: int,
         median_time: int,
+        reserve: ReserveState | None = None,
     ) -> None:
+        """`reserve` is the bridge reserve to begin with at genesis; after that it is in the state."""
         self.spec = machine.spec.pow
         self.verified = machine.verified
         self.indexes = machine.indexes
@@ -158,6 +165,7 @@ class _Application:
         self.view = view
         self.height = height
         self.median_time = median_time
+        self.reserve = ReserveBook(view, machine.settlements, height, reserve)
         self.owners: list[int] = []
         self.fees = 0
         self.signatures = 0
@@ -175,9 +183,14 @@ class _Application:
             rows.append(row)
         coins = [decode_coin(row) for row in rows]
         self.fees += check_spend(self.spec, tx, coins, self.height, self.median_time, self._median_time_at)
-        self._check_scripts(index, tx, coins)
+        source = Source.TRANSACTION
+        if spends_reserve(coins):  # whatever else it is, it must be a settlement
+            self._count_checks(self.reserve.settle(tx, coins).checks)
+            source = Source.SETTLEMENT
+        else:
+            self._check_scripts(index, tx, coins)
         self._remove(tx, coins, rows)
-        self.create(index, tx)
+        self.create(index, tx, source)
 
     def _median_time_at(self, height: int) -> int:
         return get_median_time(self.view, height)
@@ -185,12 +198,15 @@ class _Application:
     def _check_scripts(self, index: int, tx: Transaction, coins: Sequence[Coin]) -> None:
         checks: list[Check] = []
         known = self.verified.get(tx.wtxid)
-        self.signatures += collect_checks(tx, coins, checks) if known is None else known
-        if self.signatures > self.spec.max_block_signatures:
-            raise errors.TooManySignatures(f"more than {self.spec.max_block_signatures} signature checks")
+        self._count_checks(collect_checks(tx, coins, checks) if known is None else known)
         if checks:
             self.verifier.add(checks)
             self.owners += [index] * len(checks)
+
+    def _count_checks(self, checks: int) -> None:
+        self.signatures += checks
+        if self.signatures > self.spec.max_block_signatures:
+            raise errors.TooManySignatures(f"more than {self.spec.max_block_signatures} signature checks")
 
     def _remove(self, tx: Transaction, coins: Sequence[Coin], rows: Sequence[bytes]) -> None:
         swap, height, txid = self.view.swap, self.height, tx.txid
@@ -202,7 +218,7 @@ class _Application:
                 key = address_key(coin.script, coin.height, item.outpoint)
                 swap(key, row[:12], spent_row(row, txid, position, height))
 
-    def create(self, index: int, tx: Transaction) -> None:
+    def create(self, index: int, tx: Transaction, source: Source) -> None:
         """Add the outputs of transaction `index`; one that nobody can ever spend is not kept."""
         swap, height, txid, indexes = self.view.swap, self.height, tx.txid, self.indexes
         is_coinbase = index == 0
@@ -212,6 +228,8 @@ class _Application:
             outpoint = txid + position.to_bytes(4, "little")
             row = encode_coin(value, script, height, is_coinbase)
             swap(COIN_PREFIX + outpoint, None, row)
+            if script[:1] == RESERVE_HEAD:
+                self.reserve.create(outpoint, value, script, source)
             if indexes:
                 swap(address_key(script, height, outpoint), None, row[:12])
         if indexes:
@@ -236,6 +254,24 @@ def collect_checks(tx: Transaction, coins: Sequence[Coin], checks: list[Check]) 
             raise errors.ScriptFormClosed(f"input {position}: this output can never be spent")
         cost += check_input(context, position, form, checks)
     return cost
+
+
+def check_body(spec: NetworkSpec, block: Block) -> None:
+    """Check a body against its header, without state. Raises MutatedBlock or PowBlockError."""
+    transactions, limits = block.transactions, spec.pow
+    check_merkle(block)
+    if not transactions or not transactions[0].is_coinbase:
+        raise errors.NoCoinbase("the first transaction is not a coinbase")
+    check_witness_commitment(block)
+    if block.size > limits.max_block_size or len(transactions) > limits.max_block_transactions:
+        raise errors.BlockTooLarge(f"{block.size} bytes, {len(transactions)} transactions")
+    for index, tx in enumerate(transactions):
+        if index and tx.is_coinbase:
+            raise errors.ManyCoinbases(f"transaction {index} is a coinbase too")
+        try:
+            check_transaction(limits, tx)
+        except errors.TransactionError as cause:
+            raise errors.BlockTransactionError(index, cause) from cause
 
 
 def check_merkle(block: Block) -> None:

@@ -18,6 +18,7 @@ from ioex_chain.pow.machine import PowReceipt, collect_checks
 from ioex_chain.pow.packages import (
     MempoolEntry,
     PackageGraph,
+    Settles,
     ancestors_through,
     in_order,
     with_descendants,
@@ -25,6 +26,7 @@ from ioex_chain.pow.packages import (
 from ioex_chain.pow.policy import Policy, check_final, check_standard, fee_at
 from ioex_chain.pow.pool_events import FeeObserver, Left, PoolChange
 from ioex_chain.pow.replacement import check_chain_limits, check_replacement
+from ioex_chain.pow.reserve import ClosedReserve, SettlementRule, may_settle, reserve_state, spends_reserve
 from ioex_chain.pow.script import SEQUENCE_DISABLE, Check, Form, classify, run_checks
 from ioex_chain.pow.tip import Chain, Tip
 from ioex_chain.pow.transaction import Transaction, TxOut
@@ -56,9 +58,14 @@ class Mempool:
         policy: Policy | None = None,
         verified: VerifiedCache | None = None,
         observer: FeeObserver | None = None,
+        settlements: SettlementRule | None = None,
     ) -> None:
-        """Start empty. Give `verified` to the state machine too: it makes blocks of known ones cheap."""
+        """Start empty. Give `verified` to the state machine too: it makes blocks of known ones cheap.
+
+        `settlements` is the state machine's rule; without it no settlement comes in.
+        """
         self.spec = spec
+        self.settlements = ClosedReserve() if settlements is None else settlements
         self.policy = policy or Policy()
         self.verified = VerifiedCache() if verified is None else verified
         self.version = 0
@@ -69,6 +76,7 @@ class Mempool:
         self._queue = EvictionQueue(self._graph)
         self._minimum = RisingMinimum(self.policy, clock)
         self._listeners: list[Callable[[PoolChange], None]] = []
+        self._settlement: MempoolEntry | None = None
 
     # --- reads --------------------------------------------------------------------------------------------
 
@@ -101,6 +109,12 @@ class Mempool:
         if parent is None or index >= len(parent.tx.outputs):
             return None
         return parent.tx.outputs[index]
+
+    @property
+    def settlement(self) -> MempoolEntry | None:
+        """The settlement in the pool: one at most."""
+        entry = self._settlement
+        return entry if entry is not None and self._graph.get(entry.txid) is entry else None
 
     def ancestors(self, entry: MempoolEntry) -> list[MempoolEntry]:
         """Give the unconfirmed ancestors, without the entry, parents before children."""
@@ -142,7 +156,7 @@ class Mempool:
         `time` is when it first came, if that was before a restart.
         """
         entry = self.admit(self.examine(tx, tip, time=time))
-        if not entry.parents and self._observer:
+        if not entry.parents and entry.settles is None and self._observer:
             self._observer.entered(entry)
         return entry
 
@@ -159,11 +173,14 @@ class Mempool:
         signatures, to which the same rules apply for ever, are not verified again.
         """
         check_transaction(self.spec.pow, tx)
-        check_standard(self.policy, tx)
+        check_standard(self.policy, tx, settles=may_settle(tx))
         self._check_known(tx)
         check_final(tx, tip.height, tip.median_time)
         coins = self._coins(tx, tip)
         fee = check_spend(self.spec.pow, tx, coins, tip.height, tip.median_time, tip.median_time_at)
+        if spends_reserve(coins):
+            return self._examine_settlement(tx, tip, coins, fee, time)
+        check_standard(self.policy, tx)
         checks: list[Check] = []
         cost = collect_checks(tx, coins, checks)
         entry = self._entry(tx, tip, coins, fee, cost, time)
@@ -174,6 +191,25 @@ class Mempool:
             raise errors.SignatureWrong("a signature does not verify")
         self.verified.add(tx.wtxid, cost)
         return candidate
+
+    def _examine_settlement(
+        self, tx: Transaction, tip: Tip, coins: list[Coin], fee: int, time: int | None
+    ) -> Candidate:
+        """Check a spend of the reserve against the head's state; a better one than the pool's replaces it."""
+        state = reserve_state(tip.view)
+        done = self.settlements.check(tx, coins, state)
+        if any(self.output(item.outpoint) for item in tx.inputs):
+            raise rules.SettlementUnconfirmed("a settlement spends confirmed outputs of the reserve only")
+        settles = Settles(done, state)
+        entry = self._entry(tx, tip, coins, fee, done.checks, time, settles)
+        known = self.settlement
+        if known is None:
+            return Candidate(entry, set(), set(), set())
+        if known.settles is not None and settles.reach <= known.settles.reach:
+            raise rules.SettlementNotBetter(
+                f"the pool's settlement reaches request {known.settles.done.count}, this one {done.count}"
+            )
+        return Candidate(entry, set(), set(), with_descendants((known,)))
 
     def _check_known(self, tx: Transaction) -> None:
         known = self._graph.get(tx.txid)
@@ -199,7 +235,14 @@ class Mempool:
         raise rules.MissingInputs(f"the output {name} does not exist or is spent")
 
     def _entry(
-        self, tx: Transaction, tip: Tip, coins: list[Coin], fee: int, checks: int, time: int | None
+        self,
+        tx: Transaction,
+        tip: Tip,
+        coins: list[Coin],
+        fee: int,
+        checks: int,
+        time: int | None,
+        settles: Settles | None = None,
     ) -> MempoolEntry:
         if checks > self.policy.max_standard_checks:
             raise rules.ManyChecks(
@@ -216,6 +259,7 @@ class Mempool:
             height=tip.entry.height,
             spent_height=max(heights, default=-1),
             has_locks=relative or any(coin.is_coinbase for coin in coins),
+            settles=settles,
         )
 
     def _check_fee(self, entry: MempoolEntry) -> None:
@@ -244,6 +288,8 @@ class Mempool:
         entry = candidate.entry
         self.remove_all(candidate.replaced, Left.REPLACED)
         self._graph.add(entry, candidate.parents, candidate.ancestors)
+        if entry.settles is not None:
+            self._settlement = entry
         self._queue.push(entry)
         for ancestor in candidate.ancestors:
             self._queue.push(ancestor)

@@ -6,11 +6,34 @@ a bounded number of entries however large the pool is.
 """
 
 from collections.abc import Collection, Iterable, Iterator
+from math import inf
+from typing import NamedTuple
 
+from ioex_chain.pow.reserve import ReserveState, Settlement
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.primitives.types import OutPoint, TxHash
 
 _NONE: frozenset["MempoolEntry"] = frozenset()
+
+
+class Settles(NamedTuple):
+    """What a settlement in the pool does, and the state of the reserve on which that was checked."""
+
+    done: Settlement
+    before: ReserveState
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """How far it goes: requests settled, set believed. Of two the higher is the better one."""
+        return self.done.count, self.done.current.number
+
+    def holds(self, state: ReserveState) -> bool:
+        """Whether nothing that its check looked at is another in `state`."""
+        mine, now = self.before, state
+        return (mine.count, mine.accumulator, mine.current, mine.pending) == (
+            *(now.count, now.accumulator, now.current, now.pending),
+        )
+
 
 _USAGE_BASE, _USAGE_INPUT, _USAGE_OUTPUT, _USAGE_BYTE = 1_000, 480, 170, 2
 """Measured with tracemalloc: an entry, its transaction object and its places in the indexes."""
@@ -40,6 +63,7 @@ class MempoolEntry:
         "height",
         "parents",
         "sequence",
+        "settles",
         "size",
         "spent_height",
         "time",
@@ -58,8 +82,12 @@ class MempoolEntry:
         height: int,
         spent_height: int,
         has_locks: bool,
+        settles: Settles | None = None,
     ) -> None:
-        """`has_locks`: it spends a coinbase or has a relative lock, so a reorganisation may delay it."""
+        """`has_locks`: it spends a coinbase or has a relative lock, so a reorganisation may delay it.
+
+        `settles`: it is a settlement, and what it does; no fee rate decides about it.
+        """
         self.tx = tx
         self.fee = fee
         self.size = size
@@ -68,6 +96,7 @@ class MempoolEntry:
         self.height = height
         self.spent_height = spent_height
         self.has_locks = has_locks
+        self.settles = settles
         self.sequence = 0
         self.usage = usage_of(tx)
         self.parents: set[MempoolEntry] | frozenset[MempoolEntry] = _NONE
@@ -99,7 +128,12 @@ class MempoolEntry:
 
     @property
     def keeping_score(self) -> float:
-        """Fee per byte that the pool loses by dropping it: its own, or better with its descendants."""
+        """Fee per byte that the pool loses by dropping it: its own, or better with its descendants.
+
+        A settlement's is above all others: it goes last.
+        """
+        if self.settles is not None:
+            return inf
         return max(self.fee / self.size, self.descendant_fee / self.descendant_size)
 
     def __repr__(self) -> str:

@@ -32,6 +32,8 @@ class Policy:
     """What a replacement pays for its own relay on top, and what the minimum rises by at an eviction."""
     dust_rate: int = 3_000
     max_standard_size: int = 100_000
+    max_settlement_size: int = 3_000_000
+    """A settlement of the most withdrawals that can wait takes two thirds of it."""
     max_standard_checks: int = 8_000
     bytes_per_check: int = 50
     """Every single-key spend is larger than this per check, so `size` is its real size."""
@@ -139,6 +141,24 @@ class ManyChecks(PolicyError):
     reason = "bad-txns-too-many-sigops"
 
 
+class SettlementTooLarge(PolicyError):
+    """A settlement above 3,000,000 bytes: settle up to an earlier final block."""
+
+    reason = "settlement-size"
+
+
+class SettlementUnconfirmed(PolicyError):
+    """A settlement that spends an output of the pool: those of blocks do for every one."""
+
+    reason = "settlement-unconfirmed-input"
+
+
+class SettlementNotBetter(PolicyError):
+    """The pool's settlement reaches as far; the first seen stays."""
+
+    reason = "settlement-not-better"
+
+
 class FeeTooLow(PolicyError):
     """Below the rate that this node relays at all."""
 
@@ -202,12 +222,21 @@ def dust_threshold(policy: Policy, output: TxOut) -> int:
     return fee_at(policy.dust_rate, size + _SPEND_SIZE[form])
 
 
-def check_standard(policy: Policy, tx: Transaction) -> None:
-    """Check what needs no state. Raises PolicyError. Call after the consensus check."""
+def check_standard(policy: Policy, tx: Transaction, *, settles: bool = False) -> None:
+    """Check what needs no state. Raises PolicyError. Call after the consensus check.
+
+    With `settles` it may be a settlement, of which nothing is asked but a larger bound.
+    """
     if tx.is_coinbase:
         raise CoinbaseAlone("a coinbase is valid in a block only")
     if tx.version not in (1, 2):
         raise VersionNotStandard(f"version {tx.version}; use 1 or 2")
+    if settles:
+        if tx.size > policy.max_settlement_size:
+            raise SettlementTooLarge(
+                f"{tx.size} bytes, {policy.max_settlement_size} are relayed; settle up to an earlier block"
+            )
+        return
     if tx.size > policy.max_standard_size:
         raise SizeNotStandard(f"{tx.size} bytes, {policy.max_standard_size} are relayed; split it")
     if tx.stripped_size < MIN_STANDARD_SIZE:

@@ -14,8 +14,9 @@ from ioex_chain.pow.consensus import check_spend, is_final
 from ioex_chain.pow.errors import TransactionError
 from ioex_chain.pow.header import Header
 from ioex_chain.pow.machine import PowReceipt
-from ioex_chain.pow.packages import MempoolEntry, in_order, with_descendants
+from ioex_chain.pow.packages import MempoolEntry, Settles, in_order, with_descendants
 from ioex_chain.pow.pool_events import Left, PoolChange
+from ioex_chain.pow.reserve import reserve_state
 from ioex_chain.pow.tip import Chain, Tip
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.pow.utxo import Coin, get_coin
@@ -34,6 +35,7 @@ def follow(pool: "Mempool", event: HeadChanged[Header, PowReceipt], chain: Chain
         _drop_delayed(pool, tip)
         _give_back(pool, event.disconnected, chain, tip)
         _attach(pool, detached, tip)
+    _check_settlement(pool, chain)
     pool.expire()
 
 
@@ -74,6 +76,26 @@ def _drop_conflicts(pool: "Mempool", tx: Transaction) -> None:
         conflict = pool.spender(item.outpoint)
         if conflict is not None:
             pool.remove(conflict, Left.CONFLICT)
+
+
+def _check_settlement(pool: "Mempool", chain: Chain) -> None:
+    """Remove the pool's settlement if it holds no more on the head's state: another went before it."""
+    entry = pool.settlement
+    if entry is None or entry.settles is None:
+        return
+    tip = Tip.of(chain)
+    state = reserve_state(tip.view)
+    if entry.settles.holds(state):
+        return
+    coins = [coin for item in entry.tx.inputs if (coin := get_coin(tip.view, item.outpoint))]
+    try:
+        if len(coins) < len(entry.tx.inputs):
+            raise rules.MissingInputs("the new branch has not all that it spends")
+        done = pool.settlements.check(entry.tx, coins, state)
+    except TransactionError:
+        pool.remove(entry, Left.CONFLICT)
+    else:
+        entry.settles = Settles(done, state)
 
 
 def _drop_delayed(pool: "Mempool", tip: Tip) -> None:

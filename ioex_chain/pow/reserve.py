@@ -26,6 +26,8 @@ COIN_PREFIX = b"rc"
 """rc + uint64 BE (2^64 - 1 - value) + outpoint(36) -> nothing: the unspent reserve outputs, largest first."""
 RECORD_PREFIX = b"rn"
 """rn + uint32 BE number (from 0) -> first request, last request, set, height, txid of a settlement."""
+WITNESS_ITEMS = 4
+"""Items of a settlement's first witness: two headers, certificate, requests."""
 RESERVE_HEAD = b"\x60"
 """OP_16: what an output script of the reserve begins with, and no other form of the closed set."""
 ACCUMULATOR_SIZE, KEY_SIZE = 32, 20
@@ -124,6 +126,12 @@ def is_reserve(script: bytes) -> bool:
 def spends_reserve(coins: Sequence[Coin]) -> bool:
     """Whether a transaction that spends these coins must be a settlement."""
     return any(coin.script[:1] == RESERVE_HEAD for coin in coins)
+
+
+def may_settle(tx: Transaction) -> bool:
+    """Whether a transaction has a settlement's outer form; what it spends is not looked at."""
+    first, *others = tx.inputs
+    return len(first.witness) == WITNESS_ITEMS and not any(item.witness for item in others)
 
 
 # --- the row ---------------------------------------------------------------------------------------------

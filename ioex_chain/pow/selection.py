@@ -41,10 +41,18 @@ class Limits:
         )
 
 
-def select(entries: Iterable[MempoolEntry], limits: Limits) -> list[MempoolEntry]:
-    """Give what a block takes, parents before children. Of equal packages the older goes first."""
+def select(
+    entries: Iterable[MempoolEntry], limits: Limits, first: MempoolEntry | None = None
+) -> list[MempoolEntry]:
+    """Give what a block takes, parents before children. Of equal packages the older goes first.
+
+    `first`, a settlement, goes before all, whatever it pays.
+    """
     ordered = sorted((-entry.mining_score, entry.sequence, entry) for entry in entries)
-    return _Selection(limits).run(ordered)
+    selection = _Selection(limits)
+    if first is not None:
+        selection.take(first)
+    return selection.run(ordered)
 
 
 class _Selection:
@@ -83,7 +91,7 @@ class _Selection:
                 entry = self.by_sequence[sequence]
             if score > floor:
                 break
-            self._try(entry)
+            self.take(entry)
         return self.taken
 
     def _best_shrunk(self) -> tuple[float, int] | None:
@@ -99,7 +107,8 @@ class _Selection:
         fee, size = self.rests[entry]
         return min(entry.fee / entry.size, fee / size)
 
-    def _try(self, entry: MempoolEntry) -> None:
+    def take(self, entry: MempoolEntry) -> None:
+        """Take an entry with those of its ancestors that are not inside yet, if they fit."""
         package = [entry]
         if entry.parents:
             package = in_order({entry, *ancestors_through(entry.parents)} - self.inside)

@@ -216,7 +216,7 @@ class TemplateBuilder:
         tip = Tip.of(self._chain)
         chosen = [
             entry
-            for entry in select(self._pool, self._limits)
+            for entry in select(self._pool, self._limits, self._pool.settlement)
             if is_final(entry.tx, tip.height, tip.median_time)
         ]
         places: dict[bytes, int] = {entry.tx.txid: place for place, entry in enumerate(chosen, 1)}

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TypeVar
 
+from ioex_chain.bridge.settlement import settlement_rule
 from ioex_chain.ledger.errors import Rejected, StoreError
 from ioex_chain.ledger.types import KeyValueStore
 from ioex_chain.node.build import open_ledger
@@ -49,7 +50,13 @@ class SimChain:
         self.clock = clock
         verified = VerifiedCache(20_000)
         self.ledger = open_ledger(spec, store, clock, verified=verified)
-        self.mempool = Mempool(spec, clock, policy=Policy(max_usage=max_pool), verified=verified)
+        self.mempool = Mempool(
+            spec,
+            clock,
+            policy=Policy(max_usage=max_pool),
+            verified=verified,
+            settlements=settlement_rule(spec),
+        )
         self.on_head: list[Callable[[PowHeadChanged], None]] = []
         self.on_transaction: list[Callable[[Transaction], None]] = []
         self.on_fault: Callable[[Exception], None] = _raise

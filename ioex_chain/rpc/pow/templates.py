@@ -12,7 +12,7 @@ from ioex_chain.pow.consensus import median_time_past
 from ioex_chain.pow.difficulty import next_bits
 from ioex_chain.pow.errors import BlockTransactionError
 from ioex_chain.pow.ledger import PowLedger
-from ioex_chain.pow.machine import PowMachine
+from ioex_chain.pow.machine import check_body
 from ioex_chain.pow.template import NATIVE_VERSION, Template
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.primitives.types import display
@@ -162,7 +162,7 @@ def judge_proposal(spec: NetworkSpec, ledger: PowLedger, block: Block, now: int)
     if header.time > now + spec.pow.max_future:
         return "time-too-new"
     try:
-        PowMachine(spec).check_block(block)
+        check_body(spec, block)
         ledger.preview(block)
     except BlockTransactionError as error:
         return error.rule

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from ioex_chain.crypto.address import deposit_script
 from ioex_chain.crypto.hashes import keccak256
-from ioex_chain.evm import system
+from ioex_chain.evm import bridge, light_client, system
 from ioex_chain.evm.accounts import encode_account
 from ioex_chain.evm.system import Registry, artefact, mapping_slot
 from ioex_chain.evm.trie import list_root, root_of
@@ -40,10 +40,7 @@ class GenesisAccountState:
     storage: Mapping[int, int] = field(default_factory=dict)
 
 
-def genesis_state(
-    spec: NetworkSpec,
-    pow_genesis: bytes,  # noqa: ARG001 - the light client begins there
-) -> dict[bytes, GenesisAccountState]:
+def genesis_state(spec: NetworkSpec, pow_genesis: bytes) -> dict[bytes, GenesisAccountState]:
     """Give every account of the genesis state by its 20-byte address.
 
     `pow_genesis` is the PoW genesis hash as it is hashed: where the light client begins.
@@ -59,6 +56,9 @@ def genesis_state(
         state[contracts[Registry.NAME]] = _contract(Registry.NAME, registry)
         pool = {artefact("RewardPool").slots["registry"]: _number(contracts[Registry.NAME])}
         state[contracts["RewardPool"]] = _contract("RewardPool", pool)
+        client = light_client.genesis_storage(spec, pow_genesis)
+        state[contracts[light_client.NAME]] = _contract(light_client.NAME, client)
+        state[contracts[bridge.NAME]] = _contract(bridge.NAME, bridge.genesis_storage(spec))
     if spec.dpos.owner:
         state[spec.dpos.owner] = _contract("OwnerMultisig", _owner_storage(spec.dpos))
     for account in spec.dpos.accounts:

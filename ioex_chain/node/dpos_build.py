@@ -16,7 +16,7 @@ from ioex_chain.dpos.genesis import genesis_block
 from ioex_chain.dpos.header import SealedHeader
 from ioex_chain.dpos.machine import BlockReceipt, DposMachine
 from ioex_chain.dpos.mempool_known import KnownTransactions
-from ioex_chain.dpos.pow_facts import GenesisPowFacts
+from ioex_chain.dpos.pow_facts import StatePowFacts
 from ioex_chain.dpos.votes import Checkpoint
 from ioex_chain.evm.senders import Senders
 from ioex_chain.ledger.chain import Ledger
@@ -107,7 +107,7 @@ def open_dpos_ledger(
         spec,
         engine,
         world or EvmWorld(spec),
-        GenesisPowFacts(pow_genesis),
+        StatePowFacts(spec),
         signatures,
         reuse_own=not isinstance(world, SoloWorld),  # whose edits may come between building and connecting
     )

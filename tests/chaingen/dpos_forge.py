@@ -4,7 +4,7 @@ It holds the whole state after every block, so it is also the oracle: what a led
 what a replay from genesis gave here, notes included.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +13,10 @@ from ioex_chain.crypto.hashes import keccak256
 from ioex_chain.dpos import certificates, codec, seal
 from ioex_chain.dpos.block import Block, Payload
 from ioex_chain.dpos.consensus import DposEngine
-from ioex_chain.dpos.execution import World
+from ioex_chain.dpos.execution import EvmWorld, World
 from ioex_chain.dpos.header import EMPTY_OMMERS_HASH, Header, SealedHeader
 from ioex_chain.dpos.machine import Assembled, BlockReceipt, Candidate, DposMachine
-from ioex_chain.dpos.pow_facts import GenesisPowFacts
+from ioex_chain.dpos.pow_facts import GenesisPowFacts, PowFacts, StatePowFacts
 from ioex_chain.dpos.records import DposEntry, Record
 from ioex_chain.dpos.sets import ArbitratorSet
 from ioex_chain.dpos.votes import Certificate, Checkpoint, Evidence, Link, Vote
@@ -151,7 +151,10 @@ class Forge:
     def rules(self) -> tuple[DposEngine, DposMachine]:
         """Engine and machine of a node."""
         engine = DposEngine(self.spec.dpos, self.genesis.header.hash)
-        return engine, DposMachine(self.spec, engine, self.world(self.spec), GenesisPowFacts(POW_GENESIS))
+        world = self.world(self.spec)
+        has_contracts = isinstance(world, EvmWorld)
+        facts: PowFacts = StatePowFacts(self.spec) if has_contracts else GenesisPowFacts(POW_GENESIS)
+        return engine, DposMachine(self.spec, engine, world, facts)
 
     def open(self, store: KeyValueStore, clock: Clock, **options: Any) -> DposLedger:
         """A node's ledger; `engine` is kept at `ledger._engine`."""
@@ -226,10 +229,14 @@ class Forge:
         certificate: Certificate | None = None,
         evidence: tuple[Evidence, ...] = (),
         extra_data: bytes = b"",
+        pow_headers: Sequence[bytes] = (),
+        deposit_proofs: Sequence[bytes] = (),
     ) -> Assembled:
         view = DictView(dict(self.rows[parent.header.hash]))
         at = self.slot(parent) + 1 if slot is None else slot
-        candidate = Candidate(at, tuple(transactions), certificate, evidence, extra_data)
+        candidate = Candidate(
+            at, tuple(transactions), certificate, evidence, extra_data, pow_headers, deposit_proofs
+        )
         return self.machine.assemble(view, self.entry(parent), candidate)
 
     def seal(self, header: Header, private: bytes) -> bytes:

@@ -15,7 +15,7 @@ from ioex_chain.dpos.errors import WrongSeal, WrongStateRoot
 from ioex_chain.dpos.execution import EvmWorld, Execution
 from ioex_chain.dpos.genesis import genesis_block
 from ioex_chain.dpos.machine import BlockReceipt, Candidate, DposMachine
-from ioex_chain.dpos.pow_facts import GenesisPowFacts
+from ioex_chain.dpos.pow_facts import StatePowFacts
 from ioex_chain.dpos.records import DposEntry
 from ioex_chain.evm.transactions import decode_transaction
 from ioex_chain.evm.types import BlockEnv, Transaction
@@ -78,7 +78,7 @@ class Producer:
 
     def __init__(self) -> None:
         self.world = CountedWorld(SPEC)
-        facts = GenesisPowFacts(POW_GENESIS)
+        facts = StatePowFacts(SPEC)
         self.machine = DposMachine(SPEC, FORGE.engine, self.world, facts, reuse_own=True)
 
     def make(self, transactions: list[Transaction], extra: bytes = b"") -> Block:

@@ -28,9 +28,9 @@ from ioex_chain.spec.identity import network_id
 from ioex_chain.spec.load import NETWORKS, load_network
 
 GOLDEN = {
-    "mainnet": "bb23f4218e979b73f81c4f7b5499c52800c6d959ba38fdd38b1dfd19d5ebe841",
-    "testnet": "8ade00dd895be2e58425c4b3bd6dcd0f0d0c0df356f9349288b83b336810ee6d",
-    "devnet": "1c2e8e57b3e7284878e90f8dcc1d66fa1ab7f514246cbc02c720943497845eba",
+    "mainnet": "664165fd62287e20c498a81e46ae952d1ddb8d6af0ce7f3b6047308af2a46fad",
+    "testnet": "fe1d8b52d79c0c7e30fe0f4251740008b8b96a81a732bd88f579b9a0647829c6",
+    "devnet": "5ef11b30e3b83b58c409baa5ccecd5ccdbe302893250a2e3060fb9fa16bd0cfc",
 }
 
 

@@ -81,8 +81,8 @@ class Parameters:
     registry: tuple[int, ...] = (10 * _WEI, 1 * _WEI, 7 * _DAY)
     """Bond of a bootstrap node or peer and of a phone (wei); seconds from retiring to the bond."""
     workload: tuple[int, ...] = (
-        *(1_000_000, 2_000_000, 1_000_000, 1_000_000),
-        *(64 * _GIB, 256 * _GIB, 500, 20),
+        *(1_000_000, 500_000, 250_000, 250_000),
+        *(16 * _GIB, 64 * _GIB, 500, 20),
     )
     """Points a 24th of uptime and a GiB relayed, stored, transferred; bytes that a counterparty may sign for
     one node and for all, by kind and epoch; per mille of the reporters to exceed; hours for the quota."""

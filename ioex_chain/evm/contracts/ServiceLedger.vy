@@ -189,7 +189,7 @@ def announce(parameter: uint256, amount: uint256):
 @external
 def apply(parameter: uint256):
     """
-    @notice Put an announced value in force: for entries that are accepted later.
+    @notice Put an announced value in force: a backup's term for later orders, an offer's term at once.
     """
     change: Change = self.changes[parameter]
     assert change.time != 0, "nothing announced"

@@ -709,7 +709,7 @@ def object(epoch: uint256, node: uint256):
     self.objections[epoch][node] = entry
     log Objected(node=node, reporter=msg.sender, epoch=epoch)
     rules: uint256 = self._rules(epoch)
-    if entry >> 64 == self._needed(rules, self._sighting(epoch, node, owner)):
+    if entry >> 64 >= self._needed(rules, self._sighting(epoch, node, owner)):
         self._strike_day(epoch, node, OBJECTED)
 
 

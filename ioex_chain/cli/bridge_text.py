@@ -3,6 +3,7 @@
 from typing import Any
 
 from ioex_chain.cli.options import out
+from ioex_chain.crypto.address import checksum_account, parse_account
 from ioex_chain.evm.types import WEI
 
 _VERDICTS = {
@@ -41,8 +42,12 @@ def ioex(text: str) -> str:
 
 def deposit_line(found: dict[str, Any]) -> str:
     """Say how far a deposit is."""
-    head = f"deposit {found['id']}: {ioex(found['amount'])} for {found['account']}: "
+    head = f"deposit {found['id']}: {ioex(found['amount'])} for {_account(found)}: "
     return head + _deposit_state(found) + (f" ({found['note']})" if found["note"] else "")
+
+
+def _account(found: dict[str, Any]) -> str:
+    return checksum_account(parse_account(found["account"]))
 
 
 def _deposit_state(found: dict[str, Any]) -> str:
@@ -104,7 +109,7 @@ def print_bridge(found: dict[str, Any]) -> None:
         "credits": f"{number(credit['made'])} made, {number(credit['paid'])} paid",
         "requests": ", ".join(f"{number(requests[name])} {words}" for name, words in stages),
         "withdrawn today": f"{ioex(found['usedToday'])} of {ioex(found['dailyCap'])}",
-        "set on the PoW chain": str(number(found["settlement"]["current"]["number"])),
+        "set on the PoW chain": str(number(found["settlement"]["current"]["set"])),
     }
     for name, words in rows.items():
         out.print(f"{name:<22}{words}", highlight=False, soft_wrap=True)

@@ -30,10 +30,10 @@ class UnknownTransfer(ContractError):
 class NotThereYet(ContractError):
     """A transfer did not come as far as was wanted in time; it goes on by itself."""
 
-    def __init__(self, what: str, state: str, timeout: float) -> None:
+    def __init__(self, what: str, state: str, timeout: float, note: str = "") -> None:
+        ahead = note or "it goes on by itself"
         super().__init__(
-            f"{what} is {state} after {timeout:g} s; it goes on by itself: 'ioex bridge status {what}' "
-            "shows how far it is"
+            f"{what} is {state} after {timeout:g} s; {ahead}; 'ioex bridge status {what}' shows how far it is"
         )
         self.state = state
 
@@ -212,7 +212,6 @@ def _follow(
         if found is not None and done(found):
             return found
         if watch.now() >= deadline:
-            raise NotThereYet(
-                what, "unknown to this node" if found is None else found["state"], watch.timeout
-            )
+            state, note = ("unknown to this node", "") if found is None else (found["state"], found["note"])
+            raise NotThereYet(what, state, watch.timeout, note)
         watch.sleep(POLL_SECONDS)

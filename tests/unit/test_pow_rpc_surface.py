@@ -32,7 +32,7 @@ generatetoaddress generateblock invalidateblock reconsiderblock help uptime stop
 getreceivedbyaddress getblockbyheight listsinceblock rpc.discover getaddresshistory acceptdeepreorg
 subscribe unsubscribe getpeerinfo getconnectioncount getnetworkinfo addnode getaddednodeinfo disconnectnode
 setban listbanned clearbanned getnettotals getnodeaddresses ping setnetworkactive getstratuminfo listworkers
-listminers
+listminers getreserveinfo getsettlement
 """
 ASKED_FOR = _NAMES.split()
 CHANGES_THE_NODE = {

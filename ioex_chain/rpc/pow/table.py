@@ -18,6 +18,7 @@ from ioex_chain.rpc.pow.mining import MiningApi, TemplateSource
 from ioex_chain.rpc.pow.network import NetworkApi
 from ioex_chain.rpc.pow.proofs import ProofsApi
 from ioex_chain.rpc.pow.reader import ChainReader
+from ioex_chain.rpc.pow.reserve import ReserveApi
 from ioex_chain.rpc.pow.stratum import StratumApi
 from ioex_chain.rpc.pow.submit import Submitter
 from ioex_chain.rpc.pow.topics import Publisher, pow_topics
@@ -69,6 +70,7 @@ def pow_port(
         AddressApi(backend, reader),
         HistoryApi(backend, reader),
         ExchangeApi(backend, reader),
+        ReserveApi(backend, reader),
         StratumApi(stratum, backend.clock),
         NetworkApi(backend),
         ControlApi(backend, table),

@@ -7,7 +7,7 @@ from ioex_chain.bridge.settlement import BridgeSettlements, build_settlement, ch
 from ioex_chain.evm.bridge import BridgeReader
 from ioex_chain.evm.state import FlatState
 from ioex_chain.ledger.types import Readable
-from ioex_chain.pow.reserve import ReserveState, reserve_state
+from ioex_chain.pow.reserve import Settlement, reserve_state
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.pow.utxo import Reads
 from ioex_chain.primitives.types import BlockHash
@@ -34,14 +34,19 @@ class SettlementPlanner:
         self._rule = rule
         self._proofs = proofs
 
-    def due(self, pow_state: Reads, pow_height: int, dpos_state: Readable) -> Due | None:
+    def due(
+        self, pow_state: Reads, pow_height: int, dpos_state: Readable, pooled: Settlement | None = None
+    ) -> Due | None:
         """Give the settlement that brings the PoW chain further; None while there is nothing to bring.
 
-        `pow_state` is the state after the PoW block at `pow_height`. Raises CannotSettle, SettlementError.
+        `pow_state` is the state after the PoW block at `pow_height`, `pooled` what the settlement in the
+        pool does. Raises CannotSettle, SettlementError.
         """
         state = reserve_state(pow_state)
         proof = self._proofs.next_for(state.current.number, [known.number for known in state.pending])
-        if proof is None or not _advances(proof, state):
+        if proof is None or not _advances(proof, state.count, state.current.number):
+            return None
+        if pooled is not None and not _advances(proof, pooled.count, pooled.current.number):
             return None
         bridge = BridgeReader(self._spec, FlatState(dpos_state))
         requests = bridge.requests(state.count + 1, proof.count)
@@ -59,8 +64,11 @@ class SettlementPlanner:
         return Due(transaction, proof.count, proof.certificate.link.set_number, proof.final.hash)
 
 
-def _advances(proof: FinalBlock, state: ReserveState) -> bool:
-    """Whether a proof settles requests, or shows the next set."""
-    if proof.count < state.count:
-        return False  # the PoW chain knows more than this node's best chain
-    return proof.count > state.count or proof.certificate.link.set_number != state.current.number
+def _advances(proof: FinalBlock, count: int, set_number: int) -> bool:
+    """Whether a proof settles requests beyond `count`, or shows a set beyond that of `set_number`.
+
+    A lower count: the other chain knows more than this node's best chain.
+    """
+    if proof.count < count:
+        return False
+    return proof.count > count or proof.certificate.link.set_number > set_number

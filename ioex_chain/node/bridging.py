@@ -86,8 +86,13 @@ class Bridging:
         return await self._pow.call(self._plan)
 
     def _plan(self) -> Due | None:
-        ledger = self._pow.ledger
-        return self._planner.due(ledger.view(), ledger.head.height, self._dpos.ledger.view())
+        ledger, pooled = self._pow.ledger, self._pow.mempool.settlement
+        return self._planner.due(
+            ledger.view(),
+            ledger.head.height,
+            self._dpos.ledger.view(),
+            None if pooled is None or pooled.settles is None else pooled.settles.done,
+        )
 
     async def submit(self, transaction: Transaction) -> None:
         """Add a settlement to the PoW chain's pool. Raises what Mempool.add raises."""

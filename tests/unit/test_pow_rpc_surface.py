@@ -110,6 +110,7 @@ async def every_answer(w: World) -> dict[str, Any]:
         "submitblock": [w.blocks[5].raw.hex()],
         "submitheader": [header],
         "createauxblock": [bob],
+        "getsettlement": [1],
         "generatetoaddress": [1, bob],
         "generateblock": [bob, []],
         "invalidateblock": [display(w.stale.hash)],

@@ -10,6 +10,7 @@ from ioex_chain.dpos.mempool import Mempool
 from ioex_chain.dpos.mempool_types import PoolPolicy
 from ioex_chain.node import log
 from ioex_chain.node.arbitration import Arbitrators, load_keys, no_items
+from ioex_chain.node.bridge_metrics import BridgeCollector
 from ioex_chain.node.bridge_view import NodeBridge
 from ioex_chain.node.bridging import Bridging
 from ioex_chain.node.chain_service import ChainService
@@ -142,6 +143,7 @@ class DposNode:
         bridge = NodeBridge(self._pow, service, solo=solo is not None)
         if self._metrics is not None:
             self._metrics.registry.register(DposCollector(service, arbitrators))
+            self._metrics.registry.register(BridgeCollector(bridge))
         backend = EthNode(
             config,
             service,

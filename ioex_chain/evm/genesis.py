@@ -7,14 +7,14 @@ that both chains ask for it; `dpos/genesis.py` makes the block.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import sha256
 from typing import Protocol
 
 from ioex_chain.crypto.address import deposit_script
 from ioex_chain.crypto.hashes import keccak256
-from ioex_chain.evm import bridge, light_client, system
+from ioex_chain.evm import bridge, contribution, light_client, system
 from ioex_chain.evm.accounts import encode_account
 from ioex_chain.evm.system import Registry, artefact, mapping_slot
 from ioex_chain.evm.trie import list_root, root_of
@@ -59,13 +59,16 @@ def genesis_state(spec: NetworkSpec, pow_genesis: bytes) -> dict[bytes, GenesisA
         client = light_client.genesis_storage(spec, pow_genesis)
         state[contracts[light_client.NAME]] = _contract(light_client.NAME, client)
         state[contracts[bridge.NAME]] = _contract(bridge.NAME, bridge.genesis_storage(spec))
+        for name, storage in contribution.genesis_accounts(spec).items():
+            state[contracts[name]] = _contract(name, storage)
     if spec.dpos.owner:
         state[spec.dpos.owner] = _contract("OwnerMultisig", _owner_storage(spec.dpos))
     for account in spec.dpos.accounts:
         state[account.address] = GenesisAccountState(balance=account.wei)
     node_rewards = node_rewards_balance(spec)
     if node_rewards:
-        state[contracts["NodeRewards"]] = GenesisAccountState(balance=node_rewards)
+        account = state.get(contracts["NodeRewards"], GenesisAccountState())
+        state[contracts["NodeRewards"]] = replace(account, balance=node_rewards)
     return state
 
 
@@ -86,7 +89,7 @@ def _number(address: bytes) -> int:
 
 
 def _registry_storage(spec: NetworkSpec) -> dict[int, int]:
-    """Set 0 as the first partners, in the order of the file, without votes."""
+    """Set 0 as the first partners, in the order of the file, without votes; each has a bootstrap node."""
     dpos, slot = spec.dpos, Registry.slot
     storage = {
         slot("owner"): _number(dpos.owner),
@@ -104,7 +107,7 @@ def _registry_storage(spec: NetworkSpec) -> dict[int, int]:
             Registry.OPERATOR: _number(operator),
             Registry.KEY: _number(member.key),
             Registry.PAYOUT: _number(member.payout),
-            Registry.STATUS: Registry.ADMITTED,
+            Registry.STATUS: Registry.ADMITTED | Registry.NODE,
             Registry.PARTNER_NAME: int.from_bytes(member.name.encode().ljust(32, b"\0"), "big"),
         }
         storage |= {Registry.partner_slot(partner, at): value for at, value in fields.items()}

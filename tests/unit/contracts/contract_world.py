@@ -10,6 +10,7 @@ from ioex_chain.crypto.address import account_of
 from ioex_chain.crypto.hashes import keccak256
 from ioex_chain.crypto.secp256k1 import sign_recoverable
 from ioex_chain.evm import system, vm
+from ioex_chain.evm.contribution import NodeKind, parameters_of
 from ioex_chain.evm.genesis import write_genesis
 from ioex_chain.evm.state import FlatState
 from ioex_chain.evm.types import SYSTEM_ADDRESS, BlockEnv, Log
@@ -122,14 +123,14 @@ class World:
         return bytes(frame.output)
 
     def call(self, sender: bytes, contract: str, function: str, *args: Any, value: int = 0) -> Any:
-        """Call a function of ArbitratorRegistry, RewardPool or OwnerMultisig; give what it returns."""
+        """Call a function of a system contract or of OwnerMultisig; give what it returns."""
         selector, inputs, outputs = functions(contract)[function]
         output = self.raw(sender, self.where(contract), selector + encode(inputs, args), value)
         values = decode(outputs, output) if outputs else ()
         return values[0] if len(values) == 1 else values or None
 
     def where(self, contract: str) -> bytes:
-        return {"ArbitratorRegistry": self.registry, "RewardPool": self.pool}.get(contract, self.owner)
+        return self.spec.contracts.addresses.get(contract, self.owner)
 
     def reg(self, sender: bytes, function: str, *args: Any, value: int = 0) -> Any:
         return self.call(sender, "ArbitratorRegistry", function, *args, value=value)
@@ -156,10 +157,18 @@ class World:
         self.state.lock_changes()
 
     def admit(self, operator: bytes, key: str, payout: bytes | None = None) -> int:
-        """Admit a partner by the owner and register its key: what joining takes."""
+        """Admit a partner by the owner, give it a node and register its key: what joining takes."""
         number = self.reg(self.owner, "admit", operator, b"partner".ljust(32, b"\0"))
+        self.give_node(operator)
         self.register(operator, key, payout or operator)
         return number
+
+    def give_node(self, operator: bytes) -> None:
+        """Register a bootstrap node of the operator's, which the owner admits."""
+        uid, region, bond = keccak256(operator), bytes(32), parameters_of(self.spec).registry[0]
+        arguments = (NodeKind.BOOTSTRAP, uid, region, operator, 0, 0, 0)
+        node = self.call(operator, "NodeRegistry", "register", *arguments, value=bond)
+        self.call(self.owner, "NodeRegistry", "admit", node)
 
     def proof(self, operator: bytes, key: str) -> tuple[int, int, int]:
         signature = sign_recoverable(private_key(key), self.view("keyDigest", operator))

@@ -28,9 +28,9 @@ from ioex_chain.spec.identity import network_id
 from ioex_chain.spec.load import NETWORKS, load_network
 
 GOLDEN = {
-    "mainnet": "664165fd62287e20c498a81e46ae952d1ddb8d6af0ce7f3b6047308af2a46fad",
-    "testnet": "fe1d8b52d79c0c7e30fe0f4251740008b8b96a81a732bd88f579b9a0647829c6",
-    "devnet": "5ef11b30e3b83b58c409baa5ccecd5ccdbe302893250a2e3060fb9fa16bd0cfc",
+    "mainnet": "58dfba9e7e9e2535c74878673f440ec7c321a56f3737560d1724f490eff83bdb",
+    "testnet": "cdd1a4306d3196a34dfb14ec40b80067915a2fde1bb42bb7e04767867f243808",
+    "devnet": "ec8c56680ccef3a8036ddc1eafb6be09c832de4f881e115fa766de4ed53180d1",
 }
 
 

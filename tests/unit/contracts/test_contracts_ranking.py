@@ -115,4 +115,4 @@ def test_ranking_of_a_view_is_that_of_its_rows():
     assert [member.key for member in registry.ranking(spec, rows)] == [
         member.key for member in spec.dpos.members
     ]
-    assert registry.version(spec, rows) == 2
+    assert registry.version(spec, rows) == 3

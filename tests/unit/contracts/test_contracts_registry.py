@@ -53,6 +53,8 @@ def test_joining_takes_admission_then_registration(world):
     assert world.event_names() == ["KeySet", "PayoutSet"]
     found = reader(world).partner(5)
     assert (found.key, found.payout, found.name) == (key_address("new"), address(9), "new partner")
+    assert not world.view("isEligible", 5)
+    world.give_node(OPERATOR)
     assert world.view("isEligible", 5)
     assert len(keys(world)) == 4  # all four seats are taken, nobody has votes
     world.reg(VOTER, "vote", 5, value=1)
@@ -217,27 +219,28 @@ RETURN_ZERO = bytes.fromhex("5f5f5260205ff3")
 
 
 def test_a_seat_needs_a_bootstrap_node_once_there_is_a_registry(world):
-    nodes = world.spec.contracts.addresses["NodeRegistry"]
-    world.reg(THIEF, "refreshNode", 1)  # changes nothing without NodeRegistry
+    nodes, members = world.spec.contracts.addresses["NodeRegistry"], keys(world)
+    world.reg(THIEF, "refreshNode", 1)  # changes nothing: set 0 has its nodes from genesis
     assert world.event_names() == []
     before = reader(world).version()
-    world.put_code(nodes, RETURN_ONE)
-    assert reader(world).version() != before
-    assert keys(world) == []
-    assert not world.view("isEligible", 1)
-    world.reg(THIEF, "refreshNode", 1)
-    assert world.event_names() == ["NodeSet"]
-    assert keys(world) == [world.spec.dpos.members[0].key]
-    assert world.view("isEligible", 1)
     world.put_code(nodes, RETURN_ZERO)
     world.reg(THIEF, "refreshNode", 1)
-    assert keys(world) == []
+    assert world.event_names() == ["NodeSet"]
+    assert reader(world).version() != before
+    assert keys(world) == members[1:]
+    assert not world.view("isEligible", 1)
+    world.put_code(nodes, b"")  # without NodeRegistry nobody needs one
+    assert keys(world) == members
+    assert world.view("isEligible", 1)
+    world.put_code(nodes, RETURN_ONE)
+    assert keys(world) == members[1:]
+    world.reg(THIEF, "refreshNode", 1)
+    assert keys(world) == members
 
 
 def test_a_new_operator_brings_no_node_along(world):
     nodes = world.spec.contracts.addresses["NodeRegistry"]
-    world.put_code(nodes, RETURN_ONE)
-    world.reg(THIEF, "refreshNode", 1)
+    assert reader(world).partner(1).has_node
     world.put_code(nodes, RETURN_ZERO)
     world.reg(world.spec.dpos.members[0].operator, "setOperator", OPERATOR)
     assert not reader(world).partner(1).has_node

@@ -1,4 +1,4 @@
-"""docs/arbitrator.md on a chain: admission, key, votes, first sealed block, pay, rotation, jail, return.
+"""docs/arbitrator.md on a chain: admission, key, node, votes, first sealed block, pay, rotation, jail.
 
 Blocks are real (execution, seals, certificates, sets); transactions are signed as wallets sign them.
 """
@@ -17,6 +17,7 @@ from ioex_chain.dpos.genesis import genesis_block
 from ioex_chain.dpos.header import SealedHeader
 from ioex_chain.dpos.registry import RegistryReader
 from ioex_chain.evm import vm
+from ioex_chain.evm.contribution import NodeKind, parameters_of
 from ioex_chain.evm.state import FlatState
 from ioex_chain.evm.transactions import decode_transaction
 from ioex_chain.evm.types import WEI, BlockEnv, Transaction
@@ -87,7 +88,7 @@ class Chain:
         assert [receipt.status for receipt in receipts] == [1] * len(txs)
         known = {
             name: item["name"]
-            for contract in ("ArbitratorRegistry", "RewardPool", "OwnerMultisig")
+            for contract in ("ArbitratorRegistry", "RewardPool", "OwnerMultisig", "NodeRegistry")
             for name, item in events(contract).items()
         }
         return [known[log.topics[0]] for receipt in receipts for log in receipt.logs]
@@ -158,6 +159,11 @@ def joined() -> Chain:
     )
     vote = chain.tx(VOTER, "ArbitratorRegistry", "vote", 5, value=1_000 * WEI)
     assert chain.send(register, vote) == ["KeySet", "PayoutSet", "Voted"]
+    assert not chain.registry.partner(5).has_node
+    bond = parameters_of(chain.spec).registry[0]
+    node = (NodeKind.BOOTSTRAP, bytes(31) + b"\5", b"Berlin".ljust(32, b"\0"), address_of(OPERATOR), 0, 0, 0)
+    assert chain.send(chain.tx(OPERATOR, "NodeRegistry", "register", *node, value=bond)) == ["Registered"]
+    assert "NodeSet" in chain.decide("NodeRegistry", "admit", SEATS + 1)
     return chain
 
 

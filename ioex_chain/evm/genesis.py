@@ -67,8 +67,8 @@ def genesis_state(spec: NetworkSpec, pow_genesis: bytes) -> dict[bytes, GenesisA
         state[account.address] = GenesisAccountState(balance=account.wei)
     node_rewards = node_rewards_balance(spec)
     if node_rewards:
-        account = state.get(contracts["NodeRewards"], GenesisAccountState())
-        state[contracts["NodeRewards"]] = replace(account, balance=node_rewards)
+        contract = state.get(contracts["NodeRewards"], GenesisAccountState())
+        state[contracts["NodeRewards"]] = replace(contract, balance=node_rewards)
     return state
 
 

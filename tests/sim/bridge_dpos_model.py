@@ -5,6 +5,7 @@ from that, what accumulator and `requestsHash` they must give, which credits it 
 compared with these rows in `bridge_invariants`.
 """
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -72,6 +73,8 @@ class DposModel:
         """The credits that a child of a block must pay, noted from its state."""
         self.outputs: dict[Name, tuple[bytes, int]] = {}
         """Account and PoW units of every output that was ever proven here."""
+        self.undone: Counter[str] = Counter()
+        """What reorganisations took back."""
 
     @property
     def now(self) -> DposRow:
@@ -93,6 +96,7 @@ class DposModel:
 
     def _pop(self) -> None:
         row = self.rows.pop()
+        self.undone += Counter(credits=len(row.credited), requests=len(row.requests))
         for name in row.credited:
             del self.places[name]
         del self.credited[len(self.credited) - len(row.credited) :]

@@ -9,7 +9,7 @@ from eth_abi import encode
 from ioex_chain.crypto.address import reserve_change_script, witness_script
 from ioex_chain.crypto.secp256k1 import sign_recoverable
 from ioex_chain.dpos.seal import address_of
-from ioex_chain.evm.bridge import Door
+from ioex_chain.evm.bridge import Door, encode_proof
 from ioex_chain.evm.system import artefact, selector
 from ioex_chain.evm.types import WEI
 from ioex_chain.pow.transaction import Transaction
@@ -108,13 +108,32 @@ class History:
 
     def produce(self) -> None:
         for _ in range(self.chance.choice((1, 1, 2, 4))):
-            self.world.produce(relayer=self.chance.randrange(2))
+            rubbish = self._rubbish() if self.chance.random() < 0.1 else ((), ())
+            self.world.produce(relayers=self.chance.choice(((0,), (1,), (0, 1))), rubbish=rubbish)
+
+    def _rubbish(self) -> tuple[list[bytes], list[bytes]]:
+        """Headers and proofs of old, cut and flipped: a producer that takes one makes an invalid block."""
+        known = list(self.invariants.pow.deposits.values())
+        head = self.world.pow.head.header.encode()
+        headers = [
+            head[:79],
+            bytes(80),
+            head,
+            self.world.pow.chain.genesis.header.encode(),
+            _flipped(head, 36),
+        ]
+        proofs = [b"", bytes(85)]
+        if known:
+            proof = encode_proof(self.world.relayers[0].proof_of(self.chance.choice(known).name))
+            proofs += [proof, proof, _flipped(proof, self.chance.randrange(len(proof)))]
+        return headers, proofs
 
     def miss_slots(self) -> None:
         self.world.pass_slots(self.chance.randint(1, 5))
 
     def mine(self) -> None:
-        self.world.mine(ahead=self.chance.choice((0, 0, 1, 200, 600)), modest=self.chance.random() < 0.1)
+        ahead, modest = self.chance.choice((0, 0, 1, 200, 600)), self.chance.random() < 0.1
+        self.world.mine(ahead=ahead, modest=modest, merged=self.chance.random() < 0.15)
 
     # --- PoW users ---
 
@@ -194,7 +213,7 @@ class History:
     def race_settlements(self) -> None:
         """Two relayers offer theirs, one before the other has heard of it, and a block is mined."""
         first = self.world.relayers[0].settlement()
-        self.world.produce(relayer=1)
+        self.world.produce(relayers=(1,))
         for tx in (self.world.relayers[1].settlement(), first):
             if tx is not None:
                 self.world.pow.offer(tx)
@@ -217,12 +236,19 @@ class History:
     def fork_pow(self) -> None:
         k = self.world.spec.pow.burial_depth
         depth = self.chance.randint(1, k)
-        if self.world.pow.height > depth:
+        if self.world.pow.height >= depth:
             longer, keep = self.chance.choice((1, 1, 2)), self.chance.choice((0, 0.5, 1))
             self.world.fork_pow(depth, longer, keep)
 
     def fork_dpos(self) -> None:
-        self.world.fork_dpos(self.chance.randint(1, 3), longer=self.chance.choice((1, 1, 2)))
+        """Some blocks get no quorum, and a longer branch without them comes."""
+        was, self.world.is_voting = self.world.is_voting, False
+        depth = self.chance.randint(1, 3)
+        for _ in range(depth):
+            self.world.produce()
+        self.invariants.check()
+        self.world.fork_dpos(depth, longer=self.chance.choice((1, 1, 2)))
+        self.world.is_voting = was
 
     def lose_votes(self) -> None:
         """Arbitrators vote, and nobody hears a quorum: what they voted for may be left behind."""
@@ -236,12 +262,12 @@ class History:
         self._quiet_until = self.world.slot + self.chance.randint(3, 40)
 
     def crash_pow(self) -> None:
-        work = self.chance.choice((self.mine, self.odd_deposit, lambda: self.world.fork_pow(1)))
-        self.world.crash_pow(work, self.chance.randint(1, 3), applied=self.chance.random() < 0.5)
+        work = self.chance.choice((self.mine, self.odd_deposit, self.fork_pow))
+        self.world.crash_pow(work, self.chance.randint(1, 2), applied=self.chance.random() < 0.5)
 
     def crash_dpos(self) -> None:
-        work = self.chance.choice((self.produce, lambda: self.world.fork_dpos(1)))
-        self.world.crash_dpos(work, self.chance.randint(1, 5), applied=self.chance.random() < 0.5)
+        work = self.chance.choice((self.produce, self.fork_dpos))
+        self.world.crash_dpos(work, self.chance.randint(1, 4), applied=self.chance.random() < 0.5)
 
     # --- arbitrators and owner ---
 
@@ -334,6 +360,10 @@ class History:
             if item.height <= buried and name not in invariants.dpos.places
         ]
         return not unsettled and not owed and not invariants.dpos.due[invariants.dpos.now.hash]
+
+
+def _flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
 
 
 def ask_count(world: BridgeWorld) -> int:

@@ -7,6 +7,7 @@ from random import Random
 from chaingen.builder import ChainBuilder, Funds, Pay
 from chaingen.specs import key
 
+from ioex_chain.bridge.settlement import settlement_rule
 from ioex_chain.node.build import open_ledger
 from ioex_chain.pow.block import Block
 from ioex_chain.pow.errors import TransactionError
@@ -44,7 +45,13 @@ class PowSide:
         """Open the chain from its rows, as after a start; `waiting` is what the pool's file had."""
         self.verified = VerifiedCache()
         self.ledger = open_ledger(self.spec, self.store, self.clock, verified=self.verified)
-        self.pool = Mempool(self.spec, self.clock, policy=Policy(), verified=self.verified)
+        self.pool = Mempool(
+            self.spec,
+            self.clock,
+            policy=Policy(),
+            verified=self.verified,
+            settlements=settlement_rule(self.spec),
+        )
         self.templates = TemplateBuilder(self.spec, self.ledger, self.pool, self.clock)
         self.ledger.subscribe(lambda event: self.pool.on_head(event, self.ledger))
         for tx in waiting:
@@ -112,7 +119,12 @@ class PowSide:
     # --- blocks ---
 
     def mine(
-        self, direct: Sequence[Transaction] = (), *, time: int | None = None, modest: bool = False
+        self,
+        direct: Sequence[Transaction] = (),
+        *,
+        time: int | None = None,
+        modest: bool = False,
+        merged: bool = False,
     ) -> Block:
         """Make the next block: `direct` first, then what the pool's template holds. It is not taken.
 
@@ -124,7 +136,7 @@ class PowSide:
             for tx in self.templates.build().transactions
             if all(item.outpoint not in spent for item in tx.inputs)
         ]
-        return self.build(self.head, [*direct, *chosen], time=time, modest=modest)
+        return self.build(self.head, [*direct, *chosen], time=time, modest=modest, merged=merged)
 
     def build(
         self,
@@ -133,8 +145,9 @@ class PowSide:
         *,
         time: int | None = None,
         modest: bool = False,
+        merged: bool = False,
     ) -> Block:
-        """Make a block on any parent. It is not taken."""
+        """Make a block on any parent, merged-mined if that is said. It is not taken."""
         least = self.chain.median_time(parent) + 1
         block = self.chain.block(
             parent,
@@ -143,6 +156,8 @@ class PowSide:
             fees=-self.spec.pow.miner_reward if modest else None,
             payout=key("miner"),
         )
+        if merged:
+            block = self.chain.merged(block)
         self.blocks[block.hash] = block
         self.funds += self._mine_of(block.transactions[0])
         return block

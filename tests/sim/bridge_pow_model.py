@@ -4,6 +4,7 @@ No rule of the program is asked but Bitcoin's format: outputs are told apart by 
 block of the best chain, so that a reorganisation takes rows off.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -74,6 +75,8 @@ class PowModel:
         """The unspent reserve outputs."""
         self.deposits: dict[tuple[bytes, int], Deposit] = {}
         """Those on the best chain."""
+        self.undone: Counter[str] = Counter()
+        """What reorganisations took back."""
         genesis = side.chain.genesis
         base = PowRow(genesis.hash, 0, *([0] * 11))
         created = tuple(_reserve_outputs(genesis.transactions[0]))
@@ -109,6 +112,7 @@ class PowModel:
 
     def _pop(self) -> None:
         row = self.rows.pop()
+        self.undone += Counter(deposits=len(row.deposits), withdrawals=len(row.paid))
         for outpoint, _ in row.created:
             self.coins.pop(outpoint, None)
         for outpoint, value in row.spent:

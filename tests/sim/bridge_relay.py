@@ -1,103 +1,80 @@
-"""A relayer as nodes have it, between the two sides of a world: pure looking, nothing remembered."""
+"""Two nodes' relayers between the sides of a world: production's planning, called instead of awaited."""
 
-from collections.abc import Iterator
-
-from ioex_chain.evm.light_client import LightClientReader
-
-from ioex_chain.bridge.deposits import Deposit, prove_deposits
+from ioex_chain.bridge.deposit_watch import DepositWatch, ReadTo
+from ioex_chain.bridge.deposits import BlockProofs, prove_deposits
 from ioex_chain.bridge.finality_proofs import FinalityProofs
 from ioex_chain.bridge.header_relay import headers_due
-from ioex_chain.bridge.settlement import BridgeSettlements, CannotSettle, build_settlement, choose_coins
-from ioex_chain.evm.bridge import (
-    BridgeReader,
-    DepositProof,
-    decode_request,
-    encode_proof,
-    prove_deposit,
-)
-from ioex_chain.pow.reserve import reserve_state
+from ioex_chain.bridge.settlement import CannotSettle, settlement_rule
+from ioex_chain.bridge.settling import Due, SettlementPlanner
+from ioex_chain.evm.bridge import BridgeReader, DepositProof, prove_deposit
+from ioex_chain.evm.light_client import LightClientReader
+from ioex_chain.evm.state import FlatState
 from ioex_chain.pow.transaction import Transaction
-from ioex_chain.primitives.types import BlockHash
 from ioex_chain.spec.model import NetworkSpec
 
 from .bridge_dpos import DposSide
 from .bridge_pow import PowSide
 
-WINDOW = 60
-"""Heights below the buried one in which relayers look for deposits."""
+BLOCKS_AT_ONCE = 64
 
 
 class Relayer:
-    """Carries headers and proofs one way, settlements the other."""
+    """Carries headers and proofs one way, settlements the other; `restart` after a side was opened anew."""
 
     def __init__(self, spec: NetworkSpec, pow_side: PowSide, dpos: DposSide) -> None:
         self.spec = spec
         self._pow = pow_side
         self._dpos = dpos
-        self._proofs: dict[BlockHash, tuple[tuple[Deposit, DepositProof], ...]] = {}
+        self._kept: ReadTo | None = None
+        self.restart()
 
-    def items(self, side: DposSide, latest: int) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-        """Give PoW headers and deposit proofs for a block on a node's head."""
-        light = LightClientReader(self.spec, side.state)
+    def restart(self) -> None:
+        """Begin with what the disk has: where reading had come to, and not always the newest of that."""
+        self.watch = DepositWatch(self._pow.ledger, self.spec.bridge.min_relayed_deposit, self._kept)
+        rule = settlement_rule(self.spec)
+        proofs = FinalityProofs(self._dpos.ledger, self._dpos.engine.records)
+        self._planner = SettlementPlanner(self.spec, rule, proofs)
+
+    def items(self, side: DposSide, timestamp: int) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+        """Give PoW headers and deposit proofs for a block at a Unix time on a node's head."""
+        light, bridge = LightClientReader(self.spec, side.state), BridgeReader(self.spec, side.state)
+        latest = timestamp + self.spec.pow.max_future
         headers = headers_due(light, self._pow.ledger, self.spec.dpos, latest)
-        bridge = BridgeReader(self.spec, side.state)
-        found = [
-            encode_proof(proof)
-            for deposit, proof in self._buried(light)
-            if deposit.amount >= self.spec.bridge.min_relayed_deposit
-            and not bridge.is_credited(deposit.txid, deposit.vout)
-        ]
-        return headers, tuple(found[: self.spec.dpos.max_deposit_proofs])
+        self._read(light.buried_height())
+        return headers, self.watch.proofs_due(light, bridge, self.spec.dpos.max_deposit_proofs)
 
-    def _buried(self, light: LightClientReader) -> Iterator[tuple[Deposit, DepositProof]]:
-        """Give what stands in the blocks that the light client has buried lately."""
-        buried = light.buried_height()
-        for height in range(max(1, buried - WINDOW), buried + 1):
-            entry = self._pow.ledger.entry_at(height)
-            if entry is not None and entry.hash == light.hash_at(height):
-                yield from self._proofs_in(entry.hash)
+    def _read(self, buried: int) -> None:
+        while self.watch.advance(buried, BLOCKS_AT_ONCE):
+            pass
+        ledger = self._dpos.ledger
+        with ledger.state_at(ledger.floor) as final:
+            self.watch.forget(BridgeReader(self.spec, FlatState(final)))
+        self._kept = self.watch.read_to()
 
-    def _proofs_in(self, hash_: BlockHash) -> tuple[tuple[Deposit, DepositProof], ...]:
-        if hash_ not in self._proofs:
-            self._proofs[hash_] = prove_deposits(self._pow.blocks[hash_])
-        return self._proofs[hash_]
+    def due(self) -> Due | None:
+        """Plan the settlement that is due now; None if there is none, or none can be made yet."""
+        try:
+            return self._planner.due(self._pow.ledger.view(), self._pow.height, self._dpos.ledger.view())
+        except CannotSettle:
+            return None
+
+    def settlement(self) -> Transaction | None:
+        """Give that settlement's transaction."""
+        due = self.due()
+        return None if due is None else due.transaction
 
     def proof_of(self, name: tuple[bytes, int]) -> DepositProof:
         """Give the proof of a deposit on the best chain, whether anybody needs it or not."""
         for block in self._pow.best():
-            for deposit, proof in self._proofs_in(block.hash):
+            for deposit, proof in prove_deposits(block):
                 if (deposit.txid, deposit.vout) == name:
                     return proof
         raise LookupError("no block of the best chain has this deposit")
 
-    def settlement(self) -> Transaction | None:
-        """Give the settlement that is due now, None if there is none."""
-        view = self._pow.ledger.view()
-        state = reserve_state(view)
-        proofs = FinalityProofs(self._dpos.ledger, self._dpos.engine.records)
-        found = proofs.next_for(state.current.number, [known.number for known in state.pending])
-        if found is None:
-            return None
-        if found.count <= state.count and found.members.number == state.current.number:
-            return None
-        reader = BridgeReader(self.spec, self._dpos.state)
-        requests = [decode_request(raw) for raw in reader.requests(state.count + 1, found.count)]
-        rule = BridgeSettlements(self.spec, self._pow.chain.genesis.hash)
-        own = min(found.own, len(requests))
-        try:
-            coins = choose_coins(view, self.spec, self._pow.height + 1, requests)
-            return build_settlement(
-                rule,
-                found.final.header,
-                found.child.header,
-                found.certificate,
-                requests,
-                own,
-                state,
-                coins,
-            )
-        except CannotSettle:
-            return None
+
+def output_proof(side: PowSide, height: int, place: int, vout: int) -> DepositProof:
+    """Give a proof of any output of the best chain, whatever it pays."""
+    return BlockProofs(side.block_at(height)).prove(place, vout)
 
 
 def proof_call(proof: DepositProof) -> bytes:

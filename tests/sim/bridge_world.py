@@ -4,6 +4,7 @@ Time moves only when a slot passes. Nothing here is random: `bridge_history` dra
 on either chain is made and taken by production's code (`bridge_pow`, `bridge_dpos`).
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
 
@@ -39,6 +40,8 @@ class BridgeWorld:
         self.relayers = [Relayer(self.spec, self.pow, self.dpos) for _ in range(2)]
         self.contracts = self.spec.contracts.addresses
         self.is_voting = True
+        self.happened: Counter[str] = Counter()
+        """What had an effect."""
 
     # --- time and DPoS blocks ---
 
@@ -47,11 +50,25 @@ class BridgeWorld:
         self.slot += count
         self.clock.time = max(self.clock.time, GENESIS_TIME + self.slot * SLOT_SECONDS)
 
-    def produce(self, side: DposSide | None = None, *, relayer: int = 0) -> DposBlock:
-        """Pass a slot and have its block made and taken, with all that waits and a relayer's items."""
+    def produce(
+        self,
+        side: DposSide | None = None,
+        *,
+        relayers: Sequence[int] = (0,),
+        rubbish: tuple[Sequence[bytes], Sequence[bytes]] = ((), ()),
+    ) -> DposBlock:
+        """Pass a slot and have its block made and taken, with all that waits and what relayers say.
+
+        With several relayers the same items come several times; `rubbish` are headers and proofs that
+        somebody added. A producer must leave out what would be refused.
+        """
         side = side or self.dpos
         self.pass_slots()
-        headers, proofs = self.relayers[relayer].items(side, self.slot_time)
+        headers, proofs = list(rubbish[0]), list(rubbish[1])
+        for relayer in relayers:
+            found = self.relayers[relayer].items(side, self.slot_time)
+            headers += found[0]
+            proofs += found[1]
         block = side.produce(self.slot, self.calls.due(side), headers, proofs)
         side.take(block)
         if self.is_voting:
@@ -69,11 +86,12 @@ class BridgeWorld:
         """
         if self.dpos.head.height - depth < max(self.dpos.record.justified.height, self.anchor_height):
             return False
+        self.happened["DPoS forks"] += 1
         other = self.dpos.twin()
         other.ledger.rollback(depth)
         before, voting = self.dpos.head.hash, self.is_voting
         self.is_voting = False
-        made = [self.produce(other, relayer=1) for _ in range(depth + longer)]
+        made = [self.produce(other, relayers=(1,)) for _ in range(depth + longer)]
         self.is_voting = voting
         for block in made:
             self.dpos.take(block)
@@ -88,9 +106,16 @@ class BridgeWorld:
 
     # --- PoW blocks ---
 
-    def mine(self, direct: Sequence[Transaction] = (), *, ahead: int = 0, modest: bool = False) -> Block:
+    def mine(
+        self,
+        direct: Sequence[Transaction] = (),
+        *,
+        ahead: int = 0,
+        modest: bool = False,
+        merged: bool = False,
+    ) -> Block:
         """Make and take a PoW block with `direct` and what the pool has; its clock may be `ahead`."""
-        block = self.pow.mine(direct, time=self.clock.time + ahead, modest=modest)
+        block = self.pow.mine(direct, time=self.clock.time + ahead, modest=modest, merged=merged)
         self.pow.take(block)
         return block
 
@@ -105,6 +130,7 @@ class BridgeWorld:
             made.append(tip)
         for block in made:
             self.pow.take(block)
+        self.happened["PoW forks"] += 1
         assert self.pow.ledger.head.hash == tip.hash
         return made
 
@@ -160,14 +186,20 @@ class BridgeWorld:
     def crash_pow(self, work: Callable[[], object], writes: int, *, applied: bool) -> None:
         """Lose the PoW node at one of its next writes while it does `work`; start it again."""
         self.pow.store.arm(writes, applied=applied)
-        crashed(work)
+        self.happened["PoW crashes"] += crashed(work)
         self.pow.store.disarm()
         self.pow.reopen()
+        self.restart_relayers()
 
     def crash_dpos(self, work: Callable[[], object], writes: int, *, applied: bool) -> None:
         """The same for the DPoS node."""
         self.dpos.store.arm(writes, applied=applied)
-        crashed(work)
+        self.happened["DPoS crashes"] += crashed(work)
         self.dpos.store.disarm()
         self.dpos.open()
         self.dpos.follow()
+        self.restart_relayers()
+
+    def restart_relayers(self) -> None:
+        for relayer in self.relayers:
+            relayer.restart()

@@ -84,7 +84,7 @@ class Mempool:
         """Rises with every change."""
         self.base_fee = spec.min_base_fee
         """The next block's, as far as the pool was told."""
-        self.known = KnownTransactions() if known is None else known
+        self.known = KnownTransactions(most_gas=spec.gas_limit) if known is None else known
         self.known.pooled = self._pooled
         self._signers = signers
         self._queues: dict[bytes, SenderQueue] = {}

@@ -17,7 +17,9 @@ class KnownTransactions:
     `decode` is what blocks are read with; senders are remembered by `evm.senders.Senders` beside it.
     """
 
-    def __init__(self, max_usage: int = MAX_USAGE) -> None:
+    def __init__(self, max_usage: int = MAX_USAGE, *, most_gas: int = 2**64) -> None:
+        """`most_gas` is a block's: no transaction needs more."""
+        self._most_gas = most_gas
         self._half = max_usage // 2
         self._new: dict[bytes, Transaction] = {}
         self._old: dict[bytes, Transaction] = {}
@@ -43,4 +45,4 @@ class KnownTransactions:
 
     def decode(self, raw: bytes) -> Transaction:
         """Give the transaction of EIP-2718 bytes, read only if it is not known. Raises DecodeError."""
-        return self.get(keccak256(raw)) or decode_transaction(raw)
+        return self.get(keccak256(raw)) or decode_transaction(raw, self._most_gas)

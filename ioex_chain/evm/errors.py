@@ -60,6 +60,10 @@ class InvalidSignature(InvalidTransaction):
     reason = "invalid sender"
 
 
+class MalformedSignature(InvalidSignature, DecodeError):
+    """v, r or s out of range or a high S (EIP-2): seen in the bytes already."""
+
+
 class WrongChainId(InvalidTransaction):
     """Signed for another chain."""
 
@@ -94,6 +98,10 @@ class IntrinsicGasTooLow(InvalidTransaction):
     """Less gas than the transaction itself costs."""
 
     reason = "intrinsic gas too low"
+
+
+class ListsBeyondGas(IntrinsicGasTooLow, DecodeError):
+    """Less gas than its lists alone cost: seen in the bytes already, before anything is made of them."""
 
 
 class FloorGasTooLow(IntrinsicGasTooLow):

@@ -8,6 +8,8 @@ from typing import TypeAlias
 from ioex_chain.primitives.errors import NotCanonical, OverCap, TrailingBytes, UnexpectedEnd
 
 Item: TypeAlias = "bytes | list[Item]"
+Field: TypeAlias = bytes | tuple[int, int]
+"""A byte string, or where the items of a list begin and end that was not looked into."""
 
 MAX_DEPTH = 64
 """Lists within lists; no format of this chain has more than six."""
@@ -78,7 +80,7 @@ def encode(item: Item) -> bytes:
 
 def decode(data: bytes) -> Item:
     """Decode one item that uses every byte. Raises DecodeError."""
-    is_list, start, end = _head(data, 0, len(data))
+    is_list, start, end = read_head(data, 0, len(data))
     if end != len(data):
         raise TrailingBytes("bytes follow an RLP item")
     return decode_items(data, start, end) if is_list else data[start:end]
@@ -90,9 +92,9 @@ def decode_list(data: bytes) -> list[Item]:
     return decode_items(data, start, len(data))
 
 
-def list_start(data: bytes) -> int:
-    """Give where the items of a list begin that uses every byte. Raises DecodeError."""
-    is_list, start, end = _head(data, 0, len(data))
+def list_start(data: bytes, at: int = 0) -> int:
+    """Give where the items of a list begin that uses every byte from `at` on. Raises DecodeError."""
+    is_list, start, end = read_head(data, at, len(data))
     if not is_list:
         raise NotCanonical("an RLP list is expected, here is a byte string")
     if end != len(data):
@@ -100,12 +102,15 @@ def list_start(data: bytes) -> int:
     return start
 
 
-def decode_items(data: bytes, at: int, end: int, depth: int = 0) -> list[Item]:
-    """Decode the items that stand one after the other in data[at:end]. Raises DecodeError."""
-    if depth > MAX_DEPTH:
-        raise OverCap(f"RLP lists are nested deeper than {MAX_DEPTH}")
-    items: list[Item] = []
+def read_fields(data: bytes, at: int, end: int, most: int) -> list[Field]:
+    """Read the items that stand one after the other in data[at:end], lists unread. Raises DecodeError.
+
+    More than `most` of them raise OverCap before the rest is looked at.
+    """
+    items: list[Field] = []
     while at < end:
+        if len(items) == most:
+            raise OverCap(f"an RLP list has more than {most} items")
         first = data[at]
         if first < 0x80:
             items.append(data[at : at + 1])
@@ -122,12 +127,22 @@ def decode_items(data: bytes, at: int, end: int, depth: int = 0) -> list[Item]:
             items.append(b"")
             at += 1
         else:
-            is_list, start, at = _head(data, at, end)
-            items.append(decode_items(data, start, at, depth + 1) if is_list else data[start:at])
+            is_list, start, at = read_head(data, at, end)
+            items.append((start, at) if is_list else data[start:at])
     return items
 
 
-def _head(data: bytes, at: int, limit: int) -> tuple[bool, int, int]:
+def decode_items(data: bytes, at: int, end: int, depth: int = 0) -> list[Item]:
+    """Decode the items that stand one after the other in data[at:end]. Raises DecodeError."""
+    if depth > MAX_DEPTH:
+        raise OverCap(f"RLP lists are nested deeper than {MAX_DEPTH}")
+    return [
+        field if isinstance(field, bytes) else decode_items(data, *field, depth + 1)
+        for field in read_fields(data, at, end, end - at)
+    ]
+
+
+def read_head(data: bytes, at: int, limit: int) -> tuple[bool, int, int]:
     """Give whether the item at `at` is a list, where its content begins and where it ends."""
     if at >= limit:
         raise UnexpectedEnd("an RLP item is missing")

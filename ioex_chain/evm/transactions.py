@@ -3,8 +3,6 @@
 Sources: EIP-155, EIP-2718, EIP-2930, EIP-1559, EIP-7702; gas by EIP-2028, EIP-3860 and EIP-7623.
 """
 
-from typing import cast
-
 from ioex_chain.crypto.hashes import keccak256
 from ioex_chain.crypto.secp256k1 import HALF_ORDER, ORDER
 from ioex_chain.evm.errors import (
@@ -15,7 +13,9 @@ from ioex_chain.evm.errors import (
     GasUintOverflow,
     InitcodeTooLarge,
     IntrinsicGasTooLow,
-    InvalidSignature,
+    InvalidTransaction,
+    ListsBeyondGas,
+    MalformedSignature,
     MalformedTransaction,
     NoAuthorizations,
     NonceExhausted,
@@ -26,13 +26,14 @@ from ioex_chain.evm.errors import (
 )
 from ioex_chain.evm.strict_rlp import (
     EMPTY_STRING,
-    Item,
-    decode_items,
+    Field,
     encode,
     encode_string,
     encode_uint,
     list_head,
     list_start,
+    read_fields,
+    read_head,
     uint,
     wrap_list,
 )
@@ -51,13 +52,18 @@ MAX_INITCODE = 49_152
 MAX_NONCE = 2**64 - 1
 _MAX_GAS = 2**64
 _MAX_COST = 2**256
+_ADDRESS_HEAD, _KEY_HEAD = 0x94, 0xA0
+"""What RLP puts before 20 and before 32 bytes."""
+_AUTHORIZATION_FIELDS = 6
 _LEGACY_FIELDS, _TYPE_1_FIELDS, _TYPE_2_FIELDS, _TYPE_4_FIELDS = 9, 11, 12, 13
 
 
-def decode_transaction(raw: bytes) -> Transaction:
+def decode_transaction(raw: bytes, most_gas: int = _MAX_GAS) -> Transaction:
     """Decode EIP-2718 bytes: type || payload, or the RLP list of type 0.
 
-    Raises MalformedTransaction (UnsupportedType, FieldOverflow), InvalidSignature.
+    Lists are read item by item, and nothing is made of those that cost more than the transaction's gas or
+    `most_gas`, the block's: bytes that can be no transaction cost no more than a look at them. Raises
+    MalformedTransaction (UnsupportedType, FieldOverflow), MalformedSignature, ListsBeyondGas: DecodeErrors.
     """
     if not raw:
         raise MalformedTransaction("no bytes")
@@ -66,14 +72,12 @@ def decode_transaction(raw: bytes) -> Transaction:
         if kind >= 0xC0:
             return _decode_legacy(raw)
         if kind == 2:
-            return _decode_dynamic_fee(raw)
+            return _decode_dynamic_fee(raw, most_gas)
         if kind == 1:
-            return _decode_access_list(raw)
+            return _decode_access_list(raw, most_gas)
         if kind == 4:
-            return _decode_set_code(raw)
-    except InvalidSignature:
-        raise
-    except MalformedTransaction:
+            return _decode_set_code(raw, most_gas)
+    except InvalidTransaction:
         raise
     except DecodeError as error:
         raise MalformedTransaction(str(error)) from error
@@ -82,9 +86,9 @@ def decode_transaction(raw: bytes) -> Transaction:
     raise UnsupportedType(f"type {kind}; there are 0, 1, 2 and 4")
 
 
-def _fields(raw: bytes, count: int) -> list[Item]:
-    data = raw[1:] if raw[0] < 0xC0 else raw
-    items = decode_items(data, list_start(data), len(data))
+def _fields(raw: bytes, count: int) -> list[Field]:
+    at = 1 if raw[0] < 0xC0 else 0
+    items = read_fields(raw, list_start(raw, at), len(raw), count)
     if len(items) != count:
         raise MalformedTransaction(f"{len(items)} fields instead of {count}")
     return items
@@ -102,7 +106,7 @@ def _decode_legacy(raw: bytes) -> Transaction:
         chain_id, y_parity = (v - 35) >> 1, (v - 35) & 1
         payload = unsigned + encode_uint(chain_id) + EMPTY_STRING + EMPTY_STRING
     else:
-        raise InvalidSignature(f"v is {v}, neither 27, 28 nor 35 and above")
+        raise MalformedSignature(f"v is {v}, neither 27, 28 nor 35 and above")
     r, s = _signature(r_field, s_field)
     return Transaction(
         raw=raw,
@@ -125,13 +129,15 @@ def _decode_legacy(raw: bytes) -> Transaction:
     )
 
 
-def _decode_access_list(raw: bytes) -> Transaction:
+def _decode_access_list(raw: bytes, most_gas: int) -> Transaction:
     chain_id, nonce, price, gas, to, value, data, accesses, *signature = _fields(raw, _TYPE_1_FIELDS)
     gas_price = _uint(price, 32, "gasPrice")
-    return _typed(raw, chain_id, nonce, gas_price, gas_price, gas, to, value, data, accesses, (), signature)
+    return _typed(
+        raw, chain_id, nonce, gas_price, gas_price, gas, to, value, data, accesses, None, signature, most_gas
+    )
 
 
-def _decode_dynamic_fee(raw: bytes) -> Transaction:
+def _decode_dynamic_fee(raw: bytes, most_gas: int) -> Transaction:
     chain_id, nonce, tip, cap, gas, to, value, data, accesses, *signature = _fields(raw, _TYPE_2_FIELDS)
     return _typed(
         raw,
@@ -144,12 +150,13 @@ def _decode_dynamic_fee(raw: bytes) -> Transaction:
         value,
         data,
         accesses,
-        (),
+        None,
         signature,
+        most_gas,
     )
 
 
-def _decode_set_code(raw: bytes) -> Transaction:
+def _decode_set_code(raw: bytes, most_gas: int) -> Transaction:
     chain_id, nonce, tip, cap, gas, to, value, data, accesses, authorizations, *signature = _fields(
         raw, _TYPE_4_FIELDS
     )
@@ -166,31 +173,38 @@ def _decode_set_code(raw: bytes) -> Transaction:
         value,
         data,
         accesses,
-        _authorizations(authorizations),
+        authorizations,
         signature,
+        most_gas,
     )
 
 
 def _typed(
     raw: bytes,
-    chain_id: Item,
-    nonce: Item,
+    chain_id: Field,
+    nonce: Field,
     max_priority_fee: int,
     max_fee: int,
-    gas: Item,
-    to: Item,
-    value: Item,
-    data: Item,
-    accesses: Item,
-    authorizations: tuple[Authorization, ...],
-    signature: list[Item],
+    gas: Field,
+    to: Field,
+    value: Field,
+    data: Field,
+    accesses: Field,
+    authorizations: Field | None,
+    signature: list[Field],
+    most_gas: int,
 ) -> Transaction:
     y_field, r_field, s_field = signature
     y_parity = _uint(y_field, 32, "yParity")
     if y_parity > 1:
-        raise InvalidSignature(f"yParity is {y_parity}, neither 0 nor 1")
+        raise MalformedSignature(f"yParity is {y_parity}, neither 0 nor 1")
     r, s = _signature(r_field, s_field)
     unsigned = _before_signature(raw, 1, (y_field, r_field, s_field))
+    gas_limit = _gas(gas)
+    spare = min(gas_limit, most_gas) - GAS_TRANSACTION
+    access_list = _access_list(raw, accesses, spare)
+    if access_list:
+        spare -= access_gas(access_list)
     return Transaction(
         raw=raw,
         hash=keccak256(raw),
@@ -199,12 +213,12 @@ def _typed(
         nonce=_uint(nonce, 8, "nonce"),
         max_priority_fee=max_priority_fee,
         max_fee=max_fee,
-        gas=_gas(gas),
+        gas=gas_limit,
         to=_to(to),
         value=_uint(value, 32, "value"),
         data=_string(data, "data"),
-        access_list=() if accesses == [] else _access_list(accesses),
-        authorizations=authorizations,
+        access_list=access_list,
+        authorizations=() if authorizations is None else _authorizations(raw, authorizations, spare),
         y_parity=y_parity,
         r=r,
         s=s,
@@ -212,7 +226,7 @@ def _typed(
     )
 
 
-def _before_signature(raw: bytes, at: int, signature: tuple[Item, Item, Item]) -> bytes:
+def _before_signature(raw: bytes, at: int, signature: tuple[Field, Field, Field]) -> bytes:
     """Give the encoded fields before v, r and s: decoding was strict, so their sizes are known."""
     first = raw[at]
     start = at + (1 if first < 0xF8 else first - 0xF6)
@@ -223,13 +237,13 @@ def _before_signature(raw: bytes, at: int, signature: tuple[Item, Item, Item]) -
     return raw[start:end]
 
 
-def _string(item: Item, name: str) -> bytes:
-    if isinstance(item, list):
+def _string(item: Field, name: str) -> bytes:
+    if isinstance(item, tuple):
         raise MalformedTransaction(f"{name} is a list instead of a byte string")
     return item
 
 
-def _uint(item: Item, width: int, name: str) -> int:
+def _uint(item: Field, width: int, name: str) -> int:
     field = _string(item, name)
     if field and field[0] == 0:
         raise MalformedTransaction(f"{name} has leading zeros")
@@ -238,60 +252,85 @@ def _uint(item: Item, width: int, name: str) -> int:
     return int.from_bytes(field, "big")
 
 
-def _gas(item: Item) -> int:
+def _gas(item: Field) -> int:
     try:
         return _uint(item, 8, "gas")
     except FieldOverflow as error:
         raise GasUintOverflow from error
 
 
-def _to(item: Item) -> bytes | None:
+def _to(item: Field) -> bytes | None:
     field = _string(item, "to")
     if len(field) not in (0, 20):
         raise MalformedTransaction(f"to is {len(field)} bytes, an address is 20")
     return field or None
 
 
-def _signature(r_field: Item, s_field: Item) -> tuple[int, int]:
+def _signature(r_field: Field, s_field: Field) -> tuple[int, int]:
     r, s = _uint(r_field, 32, "r"), _uint(s_field, 32, "s")
     if not 0 < r < ORDER:
-        raise InvalidSignature("r is not between 1 and the group order less 1")
+        raise MalformedSignature("r is not between 1 and the group order less 1")
     if not 0 < s <= HALF_ORDER:
-        raise InvalidSignature("s is not between 1 and half the group order (EIP-2)")
+        raise MalformedSignature("s is not between 1 and half the group order (EIP-2)")
     return r, s
 
 
-def _access_list(item: Item) -> tuple[AccessEntry, ...]:
-    if not isinstance(item, list):
+def _access_list(raw: bytes, field: Field, spare: int) -> tuple[AccessEntry, ...]:
+    if isinstance(field, bytes):
         raise MalformedTransaction("accessList is not a list")
-    return tuple(map(_access_entry, item))
+    at, end = field
+    if at == end:
+        return ()
+    entries = []
+    while at < end:
+        is_list, start, at = read_head(raw, at, end)
+        slots = _slots(raw, start, at) if is_list and raw[start] == _ADDRESS_HEAD else None
+        if slots is None:
+            raise MalformedTransaction("an entry of accessList is not [20-byte address, [32-byte keys]]")
+        spare -= GAS_ACCESS_ADDRESS + GAS_ACCESS_SLOT * len(slots)
+        if spare < 0:
+            raise ListsBeyondGas("its access list costs more than its gas, or a block's")
+        entries.append(
+            AccessEntry(raw[start + 1 : start + 21], tuple([raw[place + 1 : place + 33] for place in slots]))
+        )
+    return tuple(entries)
 
 
-def _access_entry(item: Item) -> AccessEntry:
-    if not isinstance(item, list) or len(item) != 2 or not isinstance(item[1], list):
-        raise MalformedTransaction("an entry of accessList is not [address, [keys]]")
-    address, slots = item
-    if not isinstance(address, bytes) or len(address) != 20:
-        raise MalformedTransaction("an address in accessList is not 20 bytes")
-    for slot in slots:
-        if not isinstance(slot, bytes) or len(slot) != 32:
-            raise MalformedTransaction("a storage key in accessList is not 32 bytes")
-    return AccessEntry(address, tuple(cast("list[bytes]", slots)))
+def _slots(raw: bytes, start: int, end: int) -> range | None:
+    """Give where the keys of an entry stand that begins with an address; None if it is none."""
+    at = start + 21
+    if at >= end:
+        return None
+    is_list, first, last = read_head(raw, at, end)
+    slots = range(first, last, 33)
+    if not is_list or last != end or (last - first) % 33:
+        return None
+    return slots if raw[first:last:33].count(_KEY_HEAD) == len(slots) else None
 
 
-def _authorizations(item: Item) -> tuple[Authorization, ...]:
-    if not isinstance(item, list):
+def _authorizations(raw: bytes, field: Field, spare: int) -> tuple[Authorization, ...]:
+    if isinstance(field, bytes):
         raise MalformedTransaction("authorizationList is not a list")
-    if not item:
+    at, end = field
+    if at == end:
         raise MalformedTransaction(NoAuthorizations.reason)
-    return tuple(map(_authorization, item))
+    found = []
+    while at < end:
+        is_list, start, at = read_head(raw, at, end)
+        if not is_list:
+            raise MalformedTransaction("an authorisation is not a list")
+        spare -= GAS_AUTHORIZATION
+        if spare < 0:
+            raise ListsBeyondGas("its authorisations cost more than its gas, or a block's")
+        found.append(_authorization(read_fields(raw, start, at, _AUTHORIZATION_FIELDS)))
+    return tuple(found)
 
 
-def _authorization(item: Item) -> Authorization:
+def _authorization(fields: list[Field]) -> Authorization:
     """EIP-7702 bounds only the sizes here; an unsound authorisation is skipped at execution."""
-    if not isinstance(item, list) or len(item) != 6:
-        raise MalformedTransaction("an authorisation does not have 6 fields")
-    chain_id, address, nonce, y_parity, r, s = item
+    if len(fields) != _AUTHORIZATION_FIELDS:
+        raise MalformedTransaction(f"an authorisation does not have {_AUTHORIZATION_FIELDS} fields")
+    chain_id, address, nonce, y_parity, r, s = fields
     target = _string(address, "address")
     if len(target) != 20:
         raise MalformedTransaction("the address of an authorisation is not 20 bytes")
@@ -355,6 +394,13 @@ def data_tokens(data: bytes) -> int:
     return 4 * len(data) - 3 * data.count(0)
 
 
+def access_gas(entries: tuple[AccessEntry, ...]) -> int:
+    """Give what an access list costs (EIP-2930)."""
+    if not entries:
+        return 0
+    return GAS_ACCESS_ADDRESS * len(entries) + GAS_ACCESS_SLOT * sum(len(entry.slots) for entry in entries)
+
+
 def intrinsic_gas(tx: Transaction) -> int:
     """Give the gas that the transaction costs before execution."""
     gas = GAS_TRANSACTION
@@ -362,9 +408,7 @@ def intrinsic_gas(tx: Transaction) -> int:
         gas += GAS_TOKEN * data_tokens(tx.data)
     if tx.to is None:
         gas += GAS_CREATE + GAS_INITCODE_WORD * ((len(tx.data) + 31) // 32)
-    for entry in tx.access_list:
-        gas += GAS_ACCESS_ADDRESS + GAS_ACCESS_SLOT * len(entry.slots)
-    return gas + GAS_AUTHORIZATION * len(tx.authorizations)
+    return gas + access_gas(tx.access_list) + GAS_AUTHORIZATION * len(tx.authorizations)
 
 
 def floor_gas(tx: Transaction) -> int:

@@ -115,7 +115,7 @@ def open_dpos_ledger(
         store,
         engine,
         machine,
-        block_codec((known or KnownTransactions()).decode),
+        block_codec((known or KnownTransactions(most_gas=spec.dpos.gas_limit)).decode),
         block,
         network_id=identity_of(spec),
         clock=clock,
@@ -159,7 +159,7 @@ def _open(
     under = Under.of(spec, clock, threads, datadir if config.solo else None)
     store = open_dpos_store(config, datadir, create=True)
     kept = opened.enter_context(closing(GroupStore(store)))
-    known = KnownTransactions()
+    known = KnownTransactions(most_gas=spec.dpos.gas_limit)
     rules = open_dpos_ledger(
         spec,
         kept,

@@ -58,7 +58,7 @@ def transactions(draw) -> Transaction:
         nonce=draw(st.integers(0, 2**63)),
         max_priority_fee=cap if kind < 2 else draw(amounts),
         max_fee=cap,
-        gas=draw(st.integers(0, 2**63)),
+        gas=draw(st.integers(100_000, 2**63)),
         to=draw(addresses) if kind == 4 else draw(addresses | st.none()),
         value=draw(amounts),
         data=draw(st.binary(max_size=80)),

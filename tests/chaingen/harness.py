@@ -17,6 +17,7 @@ from ioex_chain.pow.consensus import PowEngine
 from ioex_chain.pow.genesis import identity_of
 from ioex_chain.pow.header import Header
 from ioex_chain.pow.machine import PowMachine, PowReceipt
+from ioex_chain.pow.reserve import SettlementRule
 from ioex_chain.pow.utxo import scan_coins
 
 from .builder import ChainBuilder
@@ -99,9 +100,11 @@ class DictView:
         return iter(sorted((key, value) for key, value in self.rows.items() if key.startswith(prefix)))
 
 
-def replay(chain: ChainBuilder, tip: Block) -> DictView:
+def replay(
+    chain: ChainBuilder, tip: Block, *, indexes: bool = True, settlements: SettlementRule | None = None
+) -> DictView:
     """Give the state after `tip`, made block by block from genesis with no ledger in between."""
-    machine = PowMachine(chain.spec)
+    machine = PowMachine(chain.spec, indexes=indexes, settlements=settlements)
     view = DictView()
     parent: Entry[Header] | None = None
     for height, block in enumerate([chain.genesis, *chain.branch(tip)]):
@@ -111,9 +114,9 @@ def replay(chain: ChainBuilder, tip: Block) -> DictView:
     return view
 
 
-def replay_hash(chain: ChainBuilder, tip: Block) -> bytes:
+def replay_hash(chain: ChainBuilder, tip: Block, settlements: SettlementRule | None = None) -> bytes:
     """Give `state_hash` of a replay up to `tip`."""
-    return hash_rows(sorted(replay(chain, tip).rows.items()))
+    return hash_rows(sorted(replay(chain, tip, settlements=settlements).rows.items()))
 
 
 def _no_load(_hash: object) -> Entry[Header]:

@@ -9,6 +9,7 @@ from ioex_chain.pow.mempool import Mempool
 from ioex_chain.pow.packages import MempoolEntry
 from ioex_chain.pow.policy import Policy
 from ioex_chain.pow.pool_events import PoolChange
+from ioex_chain.pow.reserve import SettlementRule
 from ioex_chain.pow.template import TemplateBuilder
 from ioex_chain.pow.tip import Tip
 from ioex_chain.pow.transaction import Transaction
@@ -24,16 +25,23 @@ from .specs import key, story_spec
 class PoolWorld:
     """A chain whose genesis outputs have matured, and a pool on it. `policy` are fields of Policy."""
 
-    def __init__(self, spec: NetworkSpec | None = None, **policy: Any) -> None:
+    def __init__(
+        self, spec: NetworkSpec | None = None, settlements: SettlementRule | None = None, **policy: Any
+    ) -> None:
         self.chain = ChainBuilder(spec or story_spec())
         self.spec = self.chain.spec
         self.clock = self.chain.clock
         self.verified = VerifiedCache()
-        machine = PowMachine(self.spec, verified=self.verified)
+        machine = PowMachine(self.spec, verified=self.verified, settlements=settlements)
         self.ledger = open_ledger(self.chain, machine=machine)
         self.fees = FeeEstimator()
         self.pool = Mempool(
-            self.spec, self.clock, policy=Policy(**policy), verified=self.verified, observer=self.fees
+            self.spec,
+            self.clock,
+            policy=Policy(**policy),
+            verified=self.verified,
+            observer=self.fees,
+            settlements=settlements,
         )
         self.builder = TemplateBuilder(self.spec, self.ledger, self.pool, self.clock)
         self.changes: list[PoolChange] = []

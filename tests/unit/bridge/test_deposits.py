@@ -132,10 +132,6 @@ def good() -> tuple[DepositProof, Chain]:
     return BlockProofs(block).prove(1, 1), Chain({block.hash: 3})
 
 
-def with_raw(raw: bytes) -> DepositProof:
-    return replace(good()[0], raw=raw)
-
-
 REFUSALS = [
     (lambda p, c: (replace(p, index=0), c), deposits.CoinbaseDeposit),
     (lambda p, c: (replace(p, raw=bytes(64)), c), deposits.InnerNode),
@@ -181,4 +177,4 @@ def test_amounts_have_bounds(amount, error):
 
 def test_every_error_has_a_word_of_its_own():
     errors = deposits.DepositRefused.__subclasses__()
-    assert len({error.reason for error in errors}) == len(errors) == 19
+    assert len({error.reason for error in errors}) == len(errors) == 20

@@ -189,12 +189,13 @@ class BridgeApi:
     ) -> ObjectResult:
         """Give the terms in which a key earned something: earned, paid, and what a claim would pay now."""
         newest = self._bridge.pool().open_term
-        last = newest if last is None else min(last, newest)
+        last = newest if last is None else last
         first = max(0, last - MAX_TERMS + 1) if first is None else first
         if last - first >= MAX_TERMS:
             raise LimitExceeded(f"at most {MAX_TERMS} terms are told at a time")
         if first > last:
             raise RpcError(Code.INVALID_PARAMS, "last: is before first")
+        last = min(last, newest)
         terms = self._bridge.rewards(key, first, last)
         return {
             "key": checksum_account(key),

@@ -15,7 +15,7 @@ from ioex_chain.p2p.chain_messages import MAX_TRANSACTION_IDS, GetTransactions
 from ioex_chain.p2p.seam import Offence, Peer
 
 REPLY_BYTES = 1_000_000
-"""Bytes of transactions in one answer at most."""
+"""Bytes of transactions after which an answer ends; the last of them may go beyond."""
 ROOM_LEFT = 100_000
 """An answer with less room than a standard transaction takes may have been cut."""
 MAX_OUTSTANDING = 32

@@ -12,12 +12,13 @@ from ioex_chain.pow.mempool import Mempool
 from ioex_chain.pow.packages import MempoolEntry
 from ioex_chain.pow.policy import MissingInputs, fee_at
 from ioex_chain.pow.pool_events import Left, PoolChange
+from ioex_chain.pow.reserve_errors import SettlementError, StaleSettlement
 from ioex_chain.pow.tip import Tip
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.pow.utxo import get_coin
 from ioex_chain.primitives.errors import DecodeError, IoexError
 
-_LATER = (errors.NotFinal, errors.Immature, errors.SequenceLocked)
+_LATER = (errors.NotFinal, errors.Immature, errors.SequenceLocked, StaleSettlement)
 """Valid later, or on the sender's branch: nobody's fault."""
 
 
@@ -73,8 +74,8 @@ class PowPool:
         return entry.sequence
 
     def pays(self, entry: MempoolEntry, rate: int) -> bool:
-        """Whether its fee reaches the rate."""
-        return entry.fee >= fee_at(rate, entry.size)
+        """Whether its fee reaches the rate, or no rate is asked of it: of a settlement."""
+        return entry.settles is not None or entry.fee >= fee_at(rate, entry.size)
 
     def least_rate(self) -> int:
         """Give the least rate of the policy."""
@@ -125,7 +126,8 @@ class PowPool:
             return Fate.POLICY
         if isinstance(error, _LATER):
             return Fate.LATER
-        return Fate.INVALID_PROOF if isinstance(error, errors.ScriptError) else Fate.INVALID
+        shown_wrongly = (errors.ScriptError, SettlementError)
+        return Fate.INVALID_PROOF if isinstance(error, shown_wrongly) else Fate.INVALID
 
 
 def best_first(pool: Mempool) -> list[bytes]:

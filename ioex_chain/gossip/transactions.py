@@ -155,10 +155,10 @@ class TransactionRelay:
         for entry in found:
             if entry is None or state is None or not state.outbox.may_have(entry, pool):
                 continue
-            raw = pool.tx(entry).raw
-            left -= len(raw)
-            if left < 0:
+            if left <= 0:
                 break
+            raw = pool.tx(entry).raw
+            left -= len(raw)  # the last one may go beyond: a settlement alone is larger than the rest
             state.outbox.knows(pool.entry_id(entry))
             items.append(raw)
         peer.send(Transactions(tuple(items)))

@@ -28,7 +28,9 @@ MAX_BLOCK_BYTES = 8_000_000
 MAX_BLOCK_TRANSACTIONS = 10_000
 MAX_PREFILLED = 1_000
 MAX_TRANSACTION_IDS = 1_000
-MAX_TRANSACTION_BYTES = 1_000_000
+MAX_PREFILLED_BYTES = 1_000_000
+MAX_TRANSACTION_BYTES = 3_000_000
+"""A settlement of the PoW chain may have as many; what else peers relay is far smaller."""
 SHORT_ID_BYTES = 6
 
 
@@ -183,7 +185,7 @@ class CompactBlock:
         ids = reader.take(count * SHORT_ID_BYTES)
         places = range(0, len(ids), SHORT_ID_BYTES)
         prefilled = tuple(
-            Prefilled(reader.uint16(), reader.sized(MAX_TRANSACTION_BYTES))
+            Prefilled(reader.uint16(), reader.sized(MAX_PREFILLED_BYTES))
             for _ in range(reader.compact(MAX_PREFILLED))
         )
         if any(one.place >= other.place for one, other in pairwise(prefilled)):

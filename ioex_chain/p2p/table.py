@@ -208,7 +208,7 @@ CHAIN_ROWS = (
     ),
     Row(
         chain.Transactions,
-        1_200_000,
+        4_050_000,
         _TRANSACTIONS,
         tokens=lambda message: len(message.items),
         answers=(chain.GetTransactions.type,),

@@ -109,7 +109,7 @@ def test_nothing_is_sent_before_the_handshake_is_over():
 def test_a_message_of_ours_above_its_cap_is_our_own_fault():
     client, _ = pair()
     with pytest.raises(MessageTooLarge):
-        client.send(Transactions((bytes(1_000_000), bytes(1_000_000))))
+        client.send(Transactions((bytes(3_000_000), bytes(3_000_000))))
     assert not client.pending
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ioex_chain.evm.errors import SystemCallFailed
+from ioex_chain.evm.revert import revert_reason
 from ioex_chain.evm.senders import authority
 from ioex_chain.evm.transactions import floor_gas
 from ioex_chain.evm.types import SYSTEM_ADDRESS, Authorization, BlockEnv, Log, Transaction, TxOutcome
@@ -195,6 +196,7 @@ def system_call(
     msg = Message("CALL", sender=SYSTEM_ADDRESS, target=to, to=to, value=0, data=data, code=code, gas=gas)
     frame = call(world, msg)
     if frame.error is not None:
-        raise SystemCallFailed(f"system call to 0x{to.hex()}: {words_of(frame.error)} {frame.output.hex()}")
+        reason = revert_reason(frame.output) or frame.output.hex()
+        raise SystemCallFailed(f"system call to 0x{to.hex()}: {words_of(frame.error)}: {reason}")
     world.finish()
     return SystemOutcome(frame.output, gas - frame.gas, tuple(world.logs))

@@ -5,23 +5,23 @@ certificate means (prefer its target, finalise its source) is done as nodes do i
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from chaingen.stores import Crashed
 from eth_account import Account
 
-from ioex_chain.dpos import certificates, seal
-from ioex_chain.dpos.block import Block
+from ioex_chain.dpos import certificates, codec, seal
+from ioex_chain.dpos.block import Block, Payload
 from ioex_chain.dpos.header import SealedHeader
-from ioex_chain.dpos.machine import BlockReceipt, Candidate
+from ioex_chain.dpos.machine import BlockReceipt, Candidate, withdrawals_root
 from ioex_chain.dpos.records import DposEntry, Record
 from ioex_chain.dpos.sets import ArbitratorSet
 from ioex_chain.dpos.votes import Certificate, Checkpoint, Link, Vote
 from ioex_chain.evm.senders import sender
 from ioex_chain.evm.state import FlatState
 from ioex_chain.evm.transactions import decode_transaction
-from ioex_chain.evm.types import Transaction
+from ioex_chain.evm.types import Transaction, Withdrawal
 from ioex_chain.ledger.types import HeadChanged
 from ioex_chain.node.dpos_build import open_dpos_ledger
 from ioex_chain.primitives.clock import FixedClock
@@ -126,6 +126,33 @@ class DposSide:
         made = self.ledger.try_on_head(lambda view, head: self.machine.assemble(view, head, candidate))
         digest = seal.seal_digest(self.genesis, made.header.hash)
         return made.sealed(seal.sign(MEMBER_KEY_OF[made.producer.key], digest))
+
+    def altered(
+        self,
+        block: Block,
+        payload: Payload | None = None,
+        withdrawals: Sequence[Withdrawal] | None = None,
+        **header: Any,
+    ) -> Block:
+        """Give a block again with another payload, withdrawals or header fields, and its producer's seal.
+
+        The header commits to the new body; what execution gives is left as it was.
+        """
+        payload = block.payload if payload is None else payload
+        withdrawals = block.withdrawals if withdrawals is None else tuple(withdrawals)
+        changed = replace(
+            block.header.header,
+            parent_beacon_root=codec.payload_root(payload),
+            withdrawals_root=withdrawals_root(withdrawals),
+            **header,
+        )
+        parent = self.ledger.entry(changed.parent_hash)
+        assert parent is not None
+        producer = self.engine.producer(parent, self.schedule.slot_of(changed.timestamp))
+        assert producer is not None
+        digest = seal.seal_digest(self.genesis, changed.hash)
+        sealed = SealedHeader(changed, seal.sign(MEMBER_KEY_OF[producer.key], digest))
+        return codec.make_block(sealed, block.transactions, withdrawals, payload)
 
     def take(self, block: Block) -> None:
         """Have the ledger take a block, and follow the certificates that are known."""

@@ -1,6 +1,5 @@
 """Random histories of both chains: one seed, one history. `step` does one thing and states the invariants."""
 
-from collections import Counter
 from collections.abc import Callable
 from random import Random
 
@@ -12,11 +11,14 @@ from ioex_chain.dpos.seal import address_of
 from ioex_chain.evm.bridge import Door, encode_proof
 from ioex_chain.evm.system import artefact, selector
 from ioex_chain.evm.types import WEI
+from ioex_chain.ledger.verify import state_digest
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.primitives.types import COIN
 from ioex_chain.spec.model import NetworkSpec
 
+from .bridge_dpos import DposSide
 from .bridge_invariants import Invariants, ask
+from .bridge_pow import PowSide
 from .bridge_relay import proof_call
 from .bridge_spec import (
     MEMBER_KEYS,
@@ -52,8 +54,9 @@ class History:
         self.chance = Random(seed)
         self.world = BridgeWorld(seed, spec)
         self.invariants = Invariants(self.world)
-        self.happened: Counter[str] = Counter()
         self.steps = 0
+        self.last = ""
+        """The step that was done last, by name."""
         self._rotated = len(OPERATORS)
         self._standby: set[bytes] = set()
         self._quiet_until = 0
@@ -89,7 +92,7 @@ class History:
         if self.world.slot >= self._quiet_until:
             self.world.is_voting = True
         action = self.chance.choices(list(self._actions), list(self._actions.values()))[0]
-        self.happened[action.__name__] += 1
+        self.last = action.__name__
         action()
         self.steps += 1
         self.invariants.check()
@@ -335,6 +338,21 @@ class History:
                 break
         self.invariants.count_all()
         assert self.is_settled(), "something is owed after a rest"
+        self.newcomers_agree()
+
+    def newcomers_agree(self) -> None:
+        """Nodes that execute both best chains from genesis have the same state, row for row."""
+        world = self.world
+        dpos = DposSide(world.spec, world.clock)
+        for height in range(1, world.dpos.head.height + 1):
+            entry = world.dpos.ledger.entry_at(height)
+            assert entry is not None
+            dpos.ledger.accept_block(world.dpos.ledger.body(entry.hash))
+        assert state_digest(dpos.store) == state_digest(world.dpos.store)
+        pow_side = PowSide(world.spec, world.clock)
+        for block in reversed(list(world.pow.best())[:-1]):
+            pow_side.take(block)
+        assert state_digest(pow_side.store) == state_digest(world.pow.store)
 
     def _prove_small(self) -> bool:
         """Prove buried deposits that relayers leave to others; whether none is left."""

@@ -25,6 +25,9 @@ from ioex_chain.spec.model import NetworkSpec
 from .bridge_spec import PAYERS, payer
 from .bridge_store import CrashingStore
 
+MANY = 400
+"""Coins of the world's keys that are kept in sight."""
+
 
 class PowSide:
     """One node's chain and pool. Every block ever made is known to `chain`, whatever the ledger thinks."""
@@ -97,6 +100,8 @@ class PowSide:
     def spendable(self, chance: Random, count: int = 1) -> list[Funds]:
         """Give up to `count` coins that the head's state has, mature, and that the pool does not spend."""
         view, found = self.ledger.view(), []
+        if len(self.funds) > MANY:
+            self._forget_spent()
         for item in chance.sample(self.funds, len(self.funds)):
             if len(found) == count:
                 break
@@ -106,6 +111,15 @@ class PowSide:
             if not coin.is_coinbase or self.height + 1 - coin.height >= self.spec.pow.coinbase_maturity:
                 found.append(item)
         return found
+
+    def _forget_spent(self) -> None:
+        """Drop coins that were spent a while ago, so that looking for one stays quick."""
+        old = {
+            item.outpoint for item in self.funds[: MANY // 2] if get_coin(self.ledger.view(), item.outpoint)
+        }
+        self.funds = [item for item in self.funds[: MANY // 2] if item.outpoint in old] + self.funds[
+            MANY // 2 :
+        ]
 
     def pay(self, sources: Sequence[Funds], pays: Sequence[Pay], fee: int = 2_000) -> Transaction:
         """Sign a payment; its change is known from then on."""

@@ -8,7 +8,7 @@ Nothing but the contract has code there; a test may put other code at `light.bri
 """
 
 import functools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from eth_abi import decode, encode
@@ -20,8 +20,13 @@ from ioex_chain.evm.types import SYSTEM_ADDRESS, BlockEnv
 from ioex_chain.evm.vm_calls import call as run_message
 from ioex_chain.evm.vm_frame import Message
 from ioex_chain.evm.vm_world import World
+from ioex_chain.ledger.chain import Ledger
+from ioex_chain.ledger.store import MemoryStore
+from ioex_chain.ledger.types import Codec, Entry, StateView
+from ioex_chain.pow.consensus import PowEngine
 from ioex_chain.pow.genesis import genesis_block
 from ioex_chain.pow.header import Header
+from ioex_chain.primitives.clock import FixedClock
 from ioex_chain.spec.model import NetworkSpec, SystemContracts
 
 ADDRESS = bytes.fromhex("000000000000000000000000000000000010e003")
@@ -133,3 +138,46 @@ class _Nothing:
 
     def scan(self, prefix: bytes) -> Any:
         return iter(())
+
+
+# --- the ledger that it is compared with -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BareBlock:
+    """A header as a block: what the light client sees of one."""
+
+    header: Header
+
+    def encode(self) -> bytes:
+        return self.header.encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> "BareBlock":
+        return cls(Header.decode(data))
+
+
+class BareMachine:
+    """Every body is right and changes nothing."""
+
+    def check_block(self, block: BareBlock) -> None:
+        """Take it."""
+
+    def connect(self, block: BareBlock, entry: Entry[Header], view: StateView) -> int:
+        return entry.height
+
+
+def open_bare(spec: NetworkSpec, clock: FixedClock) -> Ledger[Header, BareBlock, int]:
+    """Open the node's own ledger, with the PoW chain's rules, on headers alone."""
+    depth = spec.pow.max_reorg_depth
+    return Ledger(
+        MemoryStore(),
+        PowEngine(spec.pow),
+        BareMachine(),
+        Codec(Header.decode, BareBlock.decode),
+        BareBlock(genesis_block(spec).header),
+        network_id=bytes(32),
+        clock=clock,
+        max_reorg_depth=depth,
+        undo_depth=max(depth, 1_000),
+    )

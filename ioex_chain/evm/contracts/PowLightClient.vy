@@ -198,8 +198,8 @@ def _switch(hash: bytes32, parent: bytes32, height: uint256, best: bytes32, top:
     )
     depth: uint256 = top - fork
     rules: uint256 = self.rules
-    if depth > (rules >> 216) & U24:
-        self._use_allowed(hash, parent, height, fork)
+    is_allowed: bool = self._use_allowed(hash, parent, height, fork)
+    assert is_allowed or depth <= (rules >> 216) & U24, "deep"
     noted: uint256 = self.reorganisations
     deepest: uint256 = max(noted & U32, depth)
     deep: uint256 = (noted >> 32) & U32
@@ -218,14 +218,21 @@ def _switch(hash: bytes32, parent: bytes32, height: uint256, best: bytes32, top:
 
 
 @internal
-def _use_allowed(hash: bytes32, parent: bytes32, height: uint256, fork: uint256):
+def _use_allowed(hash: bytes32, parent: bytes32, height: uint256, fork: uint256) -> bool:
+    """
+    @dev Whether the owner allowed a block of the new branch; the permission ends when the branch is followed.
+    """
     allowed: bytes32 = self.allowedBranch
-    assert allowed != empty(bytes32), "deep"
+    if allowed == empty(bytes32):
+        return False
     if allowed != hash:
         info: uint256 = self.records[allowed].info
-        assert info != 0 and info >> HEIGHT <= height and info >> HEIGHT > fork, "deep"
-        assert self._ancestor(parent, height, info >> HEIGHT) == allowed, "deep"
+        if info == 0 or info >> HEIGHT > height or info >> HEIGHT <= fork:
+            return False
+        if self._ancestor(parent, height, info >> HEIGHT) != allowed:
+            return False
     self.allowedBranch = empty(bytes32)
+    return True
 
 
 # --- ancestors -------------------------------------------------------------------------------------------
@@ -815,7 +822,7 @@ def proposeDeepBranch(hash: bytes32):
 def allowDeepBranch(hash: bytes32):
     """
     @notice Allow an announced block once its time has come, while the Bridge (if there is one) is paused. It is
-            used up by the first deep change to a branch through it. A block of the best chain allows nothing.
+            used up when a branch through it becomes the best. A block of the best chain allows nothing.
     """
     self._check_owner()
     assert hash == self.proposedBranch and hash != empty(bytes32), "not proposed"

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import aiohttp
 import pytest
+from chain_metrics import chain_names
 from pow_rpc_world import World
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -166,7 +167,7 @@ def names_shown() -> set[str]:
     watch = Watch()
     watch.world.backend.peers.syncing = True
     watch.metrics.rpc_called("getblock", 1.0, 0)
-    return {re.split(r"\{", key)[0] for key in watch.values()}
+    return {re.split(r"\{", key)[0] for key in watch.values()} | chain_names()
 
 
 @pytest.mark.parametrize("file", ["grafana-dashboard.json", "prometheus-alerts.yml"])

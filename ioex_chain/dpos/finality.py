@@ -6,6 +6,7 @@ certificate can only make its branch preferred: it is checked against the set of
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from operator import attrgetter
 from typing import Generic
 
@@ -19,6 +20,7 @@ from ioex_chain.dpos.header import SealedHeader
 from ioex_chain.dpos.sets import ArbitratorSet
 from ioex_chain.dpos.vote_pool import VotePool
 from ioex_chain.dpos.votes import Certificate, Checkpoint, Evidence, Link, Vote
+from ioex_chain.dpos.waiting import WaitingCertificates
 from ioex_chain.primitives.errors import IoexError
 from ioex_chain.primitives.types import BlockHash
 
@@ -28,8 +30,6 @@ HORIZON = 1024
 """Votes for targets higher than this above the highest known block are ignored."""
 WATCH_DEPTH = 128
 """Votes are kept for this many heights below the final block, to catch who votes twice."""
-MAX_WAITING = 64
-"""Certificates kept whose target is not connected yet; the oldest goes first."""
 MAX_CERTIFIED = 1024
 """Certificates kept above the final block; those with the lowest targets go first."""
 MAX_SETS = 8
@@ -53,8 +53,7 @@ class Finality(Generic[N]):
         self._evidence = EvidencePool()
         self._certified: dict[BlockHash, Certificate] = {}
         self._last_of_set: dict[int, Certificate] = {}
-        self._waiting: dict[Link, Certificate] = {}
-        self._unchecked: dict[Link, None] = {}  # those waiting whose set is not known yet
+        self._waiting = WaitingCertificates()
         self._preferred = self.justified = facts.justified_at(head) or checkpoint(floor)
         recorded = facts.finalised_at(head) or checkpoint(floor)
         self.finalised = max(recorded, checkpoint(floor), key=lambda point: point.height)
@@ -182,11 +181,14 @@ class Finality(Generic[N]):
             return Outcome(Verdict.KNOWN)
         return self._count(vote, entry, found)
 
-    def on_certificate(self, certificate: Certificate) -> Outcome:
-        """Take a certificate that a peer sent, or that stands in a block that is not connected."""
+    def on_certificate(self, certificate: Certificate, source: int = 0) -> Outcome:
+        """Take a certificate that a peer sent, or that stands in a block that is not connected.
+
+        `source` says who told it: what cannot be checked yet has a bounded room for each.
+        """
         link = certificate.link
         known = self._certified.get(link.target.hash)
-        if (known is not None and known.link == link) or self._waiting.get(link) == certificate:
+        if (known is not None and known.link == link) or self._waiting.holds(certificate):
             return Outcome(Verdict.KNOWN)
         if link.target.height > self._top + HORIZON:
             return Outcome(Verdict.IGNORED)
@@ -196,8 +198,8 @@ class Finality(Generic[N]):
         own = None if entry is None else self.link_for(entry)
         members = self._members(link, entry)
         if members is None:
-            self._unchecked[link] = None
-            return self._wait(certificate, entry)
+            self._waiting.keep_unchecked(certificate, source)  # whoever made it up chooses nothing to fetch
+            return Outcome(Verdict.WAITING, wanted=() if entry is not None else (link.target.hash,))
         try:
             votes = certificates.check(certificate, members, self._signatures)
         except vote_errors.InvalidCertificate as fault:
@@ -225,8 +227,7 @@ class Finality(Generic[N]):
             if certificate is not None and self._is_below(self.finalised.hash, entry):
                 actions += self._accept(certificate)
                 new = (certificate,)
-        for waiting in [waiting for waiting in self._waiting if waiting.target.hash == entry.hash]:
-            self._forget(waiting)
+        self._waiting.forget(lambda waiting: waiting.target.hash == entry.hash)
         return Outcome(Verdict.NEW, actions + self._check_waiting(), votes, new, found)
 
     def on_header(self, header: SealedHeader, entry: N | None = None) -> Outcome:
@@ -234,7 +235,7 @@ class Finality(Generic[N]):
         actions: tuple[Prefer | Finalize, ...] = ()
         if entry is not None:
             self._top = max(self._top, entry.height)
-            for link in [link for link in self._waiting if link.target.hash == entry.hash]:
+            for link in [link for link in self._waiting.links() if link.target.hash == entry.hash]:
                 actions += self._foresee(link, entry)
         if not header.seal:
             return Outcome(Verdict.KNOWN, actions)
@@ -326,40 +327,34 @@ class Finality(Generic[N]):
         return Outcome(Verdict.NEW, self._accept(certificate), (), (certificate,), found)
 
     def _checked(self, link: Link, entry: N) -> Certificate | None:
-        """Give the certificate that waits for a link, if its signatures are sound."""
-        certificate, members = self._waiting.get(link), self._members(link, entry)
-        if certificate is None or members is None:
+        """Give the certificate that waits for a link and whose signatures are sound."""
+        members = self._members(link, entry)
+        if members is None:
             return None
-        try:
-            certificates.check(certificate, members, self._signatures)
-        except vote_errors.InvalidCertificate:
-            return None
-        return certificate
+        for certificate in self._waiting.of(link):
+            with suppress(vote_errors.InvalidCertificate):
+                certificates.check(certificate, members, self._signatures)
+                return certificate
+        return None
 
     def _wait(self, certificate: Certificate, entry: N | None) -> Outcome:
+        """Keep a certificate whose signatures are sound."""
         link = certificate.link
-        self._waiting[link] = certificate
-        while len(self._waiting) > MAX_WAITING:
-            self._forget(next(iter(self._waiting)))
-        if entry is None:
-            return Outcome(Verdict.WAITING, wanted=(link.target.hash,))
-        if link in self._unchecked:  # whoever made it up must not choose what is fetched
-            return Outcome(Verdict.WAITING)
-        return Outcome(Verdict.WAITING, self._foresee(link, entry), wanted=(link.target.hash,))
-
-    def _forget(self, link: Link) -> None:
-        self._waiting.pop(link, None)
-        self._unchecked.pop(link, None)
+        self._waiting.keep_sound(certificate)
+        actions = () if entry is None else self._foresee(link, entry)
+        return Outcome(Verdict.WAITING, actions, wanted=(link.target.hash,))
 
     def _check_waiting(self) -> tuple[Prefer | Finalize, ...]:
         """Look again at certificates whose set was not known: each is checked once."""
         actions: tuple[Prefer | Finalize, ...] = ()
-        for link in list(self._unchecked):
+        for link in self._waiting.untried(self._is_known):
             entry = self._tree.entry(link.target.hash)
-            if entry is not None and self._members(link, entry) is not None:
-                del self._unchecked[link]
-                actions += self._foresee(link, entry)
+            actions += () if entry is None else self._foresee(link, entry)
         return actions
+
+    def _is_known(self, link: Link) -> bool:
+        entry = self._tree.entry(link.target.hash)
+        return entry is not None and self._members(link, entry) is not None
 
     def _foresee(self, link: Link, entry: N) -> tuple[Prefer | Finalize, ...]:
         """Prefer the branch of a certificate whose target is known but not connected, if it can be right.
@@ -374,8 +369,10 @@ class Finality(Generic[N]):
             return ()
         if not self._is_below(link.source.hash, entry) or not self._is_below(self.finalised.hash, entry):
             return ()
-        if self._checked(link, entry) is None:
+        certificate = self._checked(link, entry)
+        if certificate is None:
             return ()
+        self._waiting.keep_sound(certificate)
         self._preferred = link.target
         return (Prefer(link.target.hash),)
 
@@ -416,8 +413,7 @@ class Finality(Generic[N]):
         self._evidence.settle(self._is_final)
         for hash_ in [hash_ for hash_, known in self._certified.items() if _height_of(known) < point.height]:
             del self._certified[hash_]
-        for link in [link for link in self._waiting if link.target.height <= point.height]:
-            self._forget(link)
+        self._waiting.forget(lambda link: link.target.height <= point.height)
         return (Finalize(point.hash),)
 
     # --- blocks ---------------------------------------------------------------------------------------

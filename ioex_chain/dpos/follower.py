@@ -105,9 +105,9 @@ class Follower:
         """Take votes; give what became of each."""
         return [self._take(self.finality.on_vote(vote)) for vote in votes]
 
-    def on_certificate(self, certificate: Certificate) -> Outcome:
-        """Take a certificate."""
-        return self._take(self.finality.on_certificate(certificate))
+    def on_certificate(self, certificate: Certificate, source: int = 0) -> Outcome:
+        """Take a certificate; `source` says who told it, 0 for a block."""
+        return self._take(self.finality.on_certificate(certificate, source))
 
     def on_evidence(self, item: Evidence) -> Outcome:
         """Take evidence."""

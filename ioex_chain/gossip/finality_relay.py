@@ -16,10 +16,12 @@ from ioex_chain.dpos.seal import BadSignature
 from ioex_chain.dpos.vote_errors import InvalidCertificate, InvalidEvidence, NotAMember, WrongLink
 from ioex_chain.dpos.votes import Certificate, Evidence, Vote
 from ioex_chain.gossip.bounded import RollingSet
+from ioex_chain.gossip.doubts import Doubts
 from ioex_chain.gossip.ports import Context
 from ioex_chain.ledger.types import Entry
 from ioex_chain.p2p import finality_messages as m
 from ioex_chain.p2p.messages import Message
+from ioex_chain.p2p.rates import Rate
 from ioex_chain.p2p.seam import Offence, Peer
 from ioex_chain.primitives.errors import DecodeError, IoexError
 from ioex_chain.primitives.types import BlockHash
@@ -30,6 +32,10 @@ MAX_BACKLOG = 4 << 20
 """Bytes not sent yet above which a peer is told nothing more: it will hear of it in blocks."""
 KNOWN = 20_000
 """Hashes by peer that it is remembered to know."""
+DOUBTS = 1_024
+"""Votes of a peer that are looked at in vain before the rest is left unread: twice what it greets with."""
+DOUBTS_BY_SEAT = 4
+"""How many of them come back in a slot for each seat: those of two sets, for two branches."""
 GREETING_CERTIFICATES = 64
 GREETING_EVIDENCE = 64
 _HARD = (BadSignature, NotAMember, InvalidCertificate, InvalidEvidence)
@@ -63,8 +69,8 @@ class Door(Protocol):
         """Take votes; give what became of each."""
         ...
 
-    def on_certificate(self, certificate: Certificate) -> Outcome:
-        """Take a certificate."""
+    def on_certificate(self, certificate: Certificate, source: int = 0) -> Outcome:
+        """Take a certificate that the peer `source` told."""
         ...
 
     def on_evidence(self, item: Evidence) -> Outcome:
@@ -83,6 +89,7 @@ class Branches(Protocol):
 @dataclass(slots=True)
 class _State:
     peer: Peer
+    doubts: Doubts
     known: RollingSet = field(default_factory=lambda: RollingSet(KNOWN))
     votes: dict[bytes, bytes] = field(default_factory=dict)
 
@@ -97,12 +104,14 @@ class FinalityRelay:
         self._branches = branches
         self._states: dict[int, _State] = {}
         self._flush_at = context.now()
+        dpos = context.chain.spec.dpos
+        self._rate = Rate(DOUBTS_BY_SEAT * dpos.seats / dpos.block_time, DOUBTS)
 
     # --- peers and time -------------------------------------------------------------------------------------
 
     def peer_up(self, peer: Peer) -> None:
         """Take a new peer and tell it what finality stands on."""
-        state = self._states[peer.number] = _State(peer)
+        state = self._states[peer.number] = _State(peer, Doubts(self._rate, self._now()))
         finality = self._door.finality
         for certificate in finality.certificates()[-GREETING_CERTIFICATES:]:
             self._tell(state, m.Certificate(codec.encode_certificate(certificate)))
@@ -130,16 +139,25 @@ class FinalityRelay:
     # --- messages -------------------------------------------------------------------------------------------
 
     def on_votes(self, peer: Peer, message: m.Votes) -> None:
-        """Take votes."""
+        """Take votes, as long as not too many of this peer's were in vain."""
         votes = self._read(peer, message.items, codec.decode_vote)
-        if votes is not None:
-            for outcome in self._door.on_votes(votes):
-                self._judge(peer, outcome)
+        state = self._states.get(peer.number)
+        if votes is None or state is None:
+            return
+        for vote in votes:
+            if not state.doubts.may_ask(self._now()):
+                continue
+            (outcome,) = self._door.on_votes((vote,))
+            if outcome.verdict is Verdict.IGNORED:
+                state.doubts.spend()
+            self._judge(peer, outcome)
+        if state.doubts.is_flood():
+            peer.offend(Offence.FLOOD, "votes of sets that nobody here knows")
 
     def on_certificate(self, peer: Peer, message: m.Certificate) -> None:
         """Take a certificate."""
         for certificate in self._read(peer, (message.raw,), codec.decode_certificate) or ():
-            self._judge(peer, self._door.on_certificate(certificate))
+            self._judge(peer, self._door.on_certificate(certificate, peer.number))
 
     def on_evidence(self, peer: Peer, message: m.EvidenceItem) -> None:
         """Take evidence."""

@@ -11,7 +11,8 @@ from ioex_chain.dpos.finality import WATCH_DEPTH
 from ioex_chain.dpos.finality_ports import checkpoint
 from ioex_chain.dpos.finality_types import Finalize, Outcome, Prefer, Verdict
 from ioex_chain.dpos.seal import BadSignature
-from ioex_chain.dpos.votes import Checkpoint, Link
+from ioex_chain.dpos.votes import Certificate, Checkpoint, Link
+from ioex_chain.dpos.waiting import MAX_SOUND, MAX_UNCHECKED, MAX_UNCHECKED_EACH
 from ioex_chain.primitives.types import BlockHash
 
 FOUR = members(1, 2, 3, 4)
@@ -186,13 +187,59 @@ def test_an_unchecked_certificate_is_checked_when_its_block_comes(world: World, 
 
 
 def test_waiting_certificates_are_bounded(world: World) -> None:
-    wanted = [world.make(world.genesis, str(number)) for number in range(finality.MAX_WAITING + 5)]
+    wanted = [world.make(world.genesis, str(number)) for number in range(MAX_SOUND + 5)]
     for toy in wanted:
         world.finality.on_certificate(world.certificate(toy, 1, 2, 3))
     first, last = world.know(wanted[0]), world.know(wanted[-1])
     assert world.finality.on_header(sealed(1, 1), last).actions == (Prefer(last.hash),)
     world.know(first)
-    assert world.finality._waiting.get(world.link(first)) is None
+    assert world.finality._waiting.of(world.link(first)) == []
+
+
+def unknown(world: World, count: int, first: int = 0) -> list[Certificate]:
+    """Make certificates for blocks nobody knows, of sets nobody knows."""
+    toys = [
+        world.make(world.genesis, f"u{at}", arbitrators=members(5, 6, 7, number=90 + at))
+        for at in range(first, first + count)
+    ]
+    return [world.certificate(toy, 5, 6, 7) for toy in toys]
+
+
+def test_nobody_pushes_out_what_another_told(world: World) -> None:
+    """Certificates that cannot be checked yet have a room for each source, and none among sound ones."""
+    five = members(5, 6, 7, 8, number=1)
+    sound = world.make(world.genesis, "sound")
+    later = world.make(world.genesis, "later", arbitrators=five)
+    world.finality.on_certificate(world.certificate(sound, 1, 2, 3), 1)
+    world.finality.on_certificate(world.certificate(later, 5, 6, 7), 2)
+    for source in (3, 4, 5, 6):
+        for certificate in unknown(world, 40, 100 * source):
+            assert world.finality.on_certificate(certificate, source).verdict is Verdict.WAITING
+    assert len(world.finality._waiting) <= MAX_SOUND + MAX_UNCHECKED
+    world.sets[1] = five
+    for toy in (sound, later):
+        world.know(toy)
+    assert world.connect(sound).certificates
+    assert world.finality.justified == checkpoint(sound)
+    assert world.connect(later).certificates
+
+
+def test_a_false_one_under_the_same_link_does_not_take_the_place_of_the_true_one(world: World) -> None:
+    five = members(5, 6, 7, 8, number=1)
+    one = world.make(world.genesis, arbitrators=five)
+    true = world.certificate(one, 5, 6, 7)
+    world.finality.on_certificate(true, 1)
+    false = world.certificate(replace_members(one), 1, 2, 3, link=world.link(one))
+    assert world.finality.on_certificate(false, 2).verdict is Verdict.WAITING
+    world.sets[1] = five
+    world.know(one)
+    assert world.connect(one).certificates == (true,)
+
+
+def test_one_source_has_its_room_and_no_more(world: World) -> None:
+    for certificate in unknown(world, MAX_UNCHECKED_EACH + 5):
+        world.finality.on_certificate(certificate, 1)
+    assert len(world.finality._waiting) == MAX_UNCHECKED_EACH
 
 
 # --- what is refused ----------------------------------------------------------------------------------

@@ -2,16 +2,19 @@
 
 from dataclasses import replace
 
+import pytest
 from chaingen.dpos_forge import KEYS, private_key
 from dpos_gossip_world import Node, World
 
 from ioex_chain.dpos import codec
 from ioex_chain.dpos.block import Block
 from ioex_chain.dpos.votes import Checkpoint, SealEvidence, Vote
+from ioex_chain.gossip import finality_relay
 from ioex_chain.gossip.finality_relay import FLUSH
 from ioex_chain.p2p import chain_messages as m
 from ioex_chain.p2p.finality_messages import MAX_VOTES, Certificate, EvidenceItem, Votes
 from ioex_chain.p2p.seam import Offence
+from ioex_chain.primitives.types import BlockHash
 
 
 def joined(count: int, *, ring: bool = False) -> World:
@@ -228,6 +231,46 @@ def test_votes_far_ahead_are_not_kept() -> None:
     node.hear(peer, of([world.forge.vote(link, private_key(0))]))
     assert peer.offences == []
     assert node.finality.votes() == ()
+
+
+def strangers(world: World, block: Block, first: int, count: int) -> list[Vote]:
+    """Give votes of a set that is not known, for blocks that are not either."""
+    link = replace(world.forge.link(block), set_number=9)
+    targets = [Checkpoint(BlockHash(at.to_bytes(32, "big")), 2) for at in range(first, first + count)]
+    return [world.forge.vote(replace(link, target=target), private_key(60)) for target in targets]
+
+
+def test_votes_of_unknown_sets_are_looked_at_in_vain_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who goes on is to blame; one who is ahead by a set, and tells what it greets with, is not."""
+    monkeypatch.setattr(finality_relay, "DOUBTS", 40)
+    world = World(1)
+    node = world.nodes[0]
+    (block,) = world.forge.grow(world.forge.genesis, 1)
+    node.give(block)
+    asked = 0
+    voter = node.finality._signatures.voter
+
+    def counted(vote: Vote) -> bytes:
+        nonlocal asked
+        asked += 1
+        return voter(vote)
+
+    monkeypatch.setattr(node.finality._signatures, "voter", counted)
+    honest, hostile = node.peer(), node.peer()
+    node.hear(honest, of(strangers(world, block, 0, 40)))
+    for at in range(8):
+        node.hear(hostile, of(strangers(world, block, 100 + 20 * at, 20)))
+    assert asked == 80  # both their whole budget, and not one more
+    assert (honest.offences, hostile.offences) == ([], [Offence.FLOOD] * 3)
+    node.hear(honest, of(strangers(world, block, 300, 4)))
+    assert asked == 80
+    world.pass_time(30)  # three slots: the votes of a whole set for three blocks
+    node.hear(honest, of(strangers(world, block, 400, 12)))
+    assert asked == 92
+    good = world.all_votes(block)[0]
+    node.hear(honest, of([good]))
+    assert node.finality.votes() == (good,)
+    assert Offence.FLOOD not in honest.offences
 
 
 def test_a_peer_that_does_not_read_is_told_no_more() -> None:

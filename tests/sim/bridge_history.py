@@ -3,13 +3,10 @@
 from collections.abc import Callable
 from random import Random
 
-from eth_abi import encode
-
 from ioex_chain.crypto.address import reserve_change_script, witness_script
 from ioex_chain.crypto.secp256k1 import sign_recoverable
 from ioex_chain.dpos.seal import address_of
 from ioex_chain.evm.bridge import Door, encode_proof
-from ioex_chain.evm.system import artefact, selector
 from ioex_chain.evm.types import WEI
 from ioex_chain.ledger.verify import state_digest
 from ioex_chain.pow.transaction import Transaction
@@ -23,7 +20,6 @@ from .bridge_relay import proof_call
 from .bridge_spec import (
     MEMBER_KEYS,
     OPERATORS,
-    OWNER,
     PAYERS,
     USER_ACCOUNTS,
     payer,
@@ -304,21 +300,8 @@ class History:
         """The owner closes a door, and opens it again some blocks later."""
         door = self.chance.randrange(2)
         for name in ("pause", "resume"):
-            self.owner_call("Bridge", f"{name}(uint256)", door)
+            self.world.owner_call("Bridge", f"{name}(uint256)", door)
             self.world.produce()
-
-    def owner_call(self, contract: str, signature: str, *args: object) -> None:
-        """Have the multisig of one owner make a call."""
-        number = ask_count(self.world) + 1 + self._proposals_waiting()
-        types = signature[signature.index("(") + 1 : -1]
-        data = selector(signature) + encode(types.split(","), args)
-        target = self.world.contracts[contract]
-        self.world.call(OWNER, "OwnerMultisig", "submit(address,uint256,bytes)", target, 0, data)
-        self.world.call(OWNER, "OwnerMultisig", "execute(uint256)", number)
-
-    def _proposals_waiting(self) -> int:
-        submit = selector("submit(address,uint256,bytes)")
-        return sum(1 for tx in self.world.calls.due(self.world.dpos) if tx.data[:4] == submit)
 
     # --- the end ---
 
@@ -327,7 +310,7 @@ class History:
         world, chance = self.world, self.chance
         world.is_voting = True
         for door in Door:
-            self.owner_call("Bridge", "resume(uint256)", int(door))
+            world.owner_call("Bridge", "resume(uint256)", int(door))
         for at in range(60):
             world.produce()
             if at % 2 == 0:
@@ -382,9 +365,3 @@ class History:
 
 def _flipped(data: bytes, at: int) -> bytes:
     return data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
-
-
-def ask_count(world: BridgeWorld) -> int:
-    """Give how many proposals the owner's multisig has."""
-    state = world.dpos.state
-    return state.get_storage(world.spec.dpos.owner, artefact("OwnerMultisig").slots["proposalCount"])

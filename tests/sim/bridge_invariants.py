@@ -19,7 +19,7 @@ from ioex_chain.evm.vm_calls import call as run_message
 from ioex_chain.evm.vm_frame import Message
 from ioex_chain.evm.vm_world import World as Machine
 from ioex_chain.ledger.types import Readable
-from ioex_chain.pow.reserve import reserve_state
+from ioex_chain.pow.reserve import ReserveState, reserve_state
 from ioex_chain.primitives import rlp
 from ioex_chain.primitives.types import COIN
 
@@ -55,6 +55,11 @@ class Invariants:
     def light(self) -> LightClientReader:
         return LightClientReader(self.world.spec, self.world.dpos.state)
 
+    @property
+    def reserve(self) -> ReserveState:
+        """What PoW consensus keeps of the bridge."""
+        return reserve_state(self.world.pow.ledger.view())
+
     def check(self) -> None:
         """Follow both chains and state everything that can be told from counters and rows."""
         self.pow.follow()
@@ -77,7 +82,7 @@ class Invariants:
         assert row.rewards == 20 * COIN * row.height
 
     def the_reserve_row_is_the_models(self) -> None:
-        row, state = self.pow.now, reserve_state(self.world.pow.ledger.view())
+        row, state = self.pow.now, self.reserve
         assert state.reserve == row.reserve == sum(self.pow.coins.values())
         assert (state.rewards, state.deposits, state.donations) == (
             row.rewards,
@@ -130,7 +135,7 @@ class Invariants:
 
     def every_request_is_settled_in_order_and_exactly(self) -> None:
         """The PoW chain has paid exactly the first requests of the final DPoS chain, less the fee each."""
-        state = reserve_state(self.world.pow.ledger.view())
+        state = self.reserve
         self._note_final_requests()
         assert state.count <= len(self.final), "a request was settled that is not final"
         assert state.accumulator == self.dpos.accumulators[state.count]

@@ -13,7 +13,7 @@ from eth_abi import encode
 
 from ioex_chain.crypto.address import deposit_script
 from ioex_chain.dpos.block import Block as DposBlock
-from ioex_chain.evm.system import selector
+from ioex_chain.evm.system import artefact, selector
 from ioex_chain.evm.types import Transaction as Call
 from ioex_chain.pow.block import Block
 from ioex_chain.pow.transaction import Transaction
@@ -23,7 +23,7 @@ from ioex_chain.spec.model import NetworkSpec
 from .bridge_dpos import DposPool, DposSide, crashed
 from .bridge_pow import PowSide
 from .bridge_relay import Relayer
-from .bridge_spec import GENESIS_TIME, SLOT_SECONDS, bridge_network
+from .bridge_spec import GENESIS_TIME, OWNER, SLOT_SECONDS, bridge_network
 
 
 class BridgeWorld:
@@ -119,14 +119,20 @@ class BridgeWorld:
         self.pow.take(block)
         return block
 
-    def fork_pow(self, depth: int, longer: int = 1, keep: float = 0.5) -> list[Block]:
-        """Take back `depth` blocks by a longer branch, into which a transaction comes with chance `keep`."""
+    def fork_pow(
+        self, depth: int, longer: int = 1, keep: float = 0.5, instead: Sequence[Transaction] = ()
+    ) -> list[Block]:
+        """Take back `depth` blocks by a longer branch, into which a transaction comes with chance `keep`.
+
+        `instead` stands in its first block.
+        """
         left = [self.pow.block_at(self.pow.height - at) for at in range(depth)][::-1]
         tip = self.pow.chain.parent(left[0])
         carried = self._carried(left, keep)
         made = []
         for at in range(depth + longer):
-            tip = self.pow.build(tip, carried[at] if at < depth else ())
+            here = [*(() if at else instead), *(carried[at] if at < depth else ())]
+            tip = self.pow.build(tip, here)
             made.append(tip)
         for block in made:
             self.pow.take(block)
@@ -180,6 +186,23 @@ class BridgeWorld:
     def withdraw(self, account: bytes, units: int, script: bytes, *, spare: int = 0) -> Call:
         """Ask for units on the PoW chain; `spare` wei on top make it invalid."""
         return self.call(account, "Bridge", "withdraw(bytes)", script, value=units * 10**10 + spare)
+
+    def owner_call(self, contract: str, signature: str, *args: object) -> None:
+        """Have the multisig of one owner make a call."""
+        number = self._proposals() + 1
+        types = signature[signature.index("(") + 1 : -1]
+        data = selector(signature) + encode(types.split(","), args)
+        submit = "submit(address,uint256,bytes)"
+        self.call(OWNER, "OwnerMultisig", submit, self.contracts[contract], 0, data)
+        self.call(OWNER, "OwnerMultisig", "execute(uint256)", number)
+
+    def _proposals(self) -> int:
+        """Count the multisig's proposals, those that wait in the pool too."""
+        slot = artefact("OwnerMultisig").slots["proposalCount"]
+        waiting = [tx for tx in self.calls.due(self.dpos) if tx.to == self.spec.dpos.owner]
+        submit = selector("submit(address,uint256,bytes)")
+        made = self.dpos.state.get_storage(self.spec.dpos.owner, slot)
+        return made + sum(1 for tx in waiting if tx.data[:4] == submit)
 
     # --- crashes ---
 

@@ -217,6 +217,8 @@ class Mempool:
             return
         if known.wtxid == tx.wtxid:
             raise rules.AlreadyInPool("the pool has it")
+        if known.settles is not None:
+            return  # another certificate may be by a later set: which one is better is looked at
         raise rules.SameButWitness("the pool has it with other witnesses; the first seen stays")
 
     def _coins(self, tx: Transaction, tip: Tip) -> list[Coin]:

@@ -1,6 +1,8 @@
 """Requests and deposit proofs in bytes: one form each, everything else refused."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ioex_chain.crypto.address import deposit_script
 from ioex_chain.evm import bridge_messages as messages
@@ -9,6 +11,7 @@ from ioex_chain.evm.bridge_messages import (
     Handover,
     ProofForm,
     RequestAmount,
+    RequestError,
     RequestLength,
     RequestMembers,
     RequestNumber,
@@ -137,3 +140,26 @@ def test_other_bytes_are_no_proof():
     assert decode_proof(encode_proof(largest)) == largest
     with pytest.raises(ProofForm, match="32769 bytes"):
         decode_proof(encode_proof(largest) + b"\0")
+
+
+HEADS = st.sampled_from([b"", b"\x10", b"\x11", b"\xff", bytes.fromhex(WITHDRAW), bytes.fromhex(HANDOVER)])
+
+
+@given(head=HEADS, body=st.binary(max_size=120), cut=st.integers(0, 60))
+def test_whatever_is_read_as_a_request_is_written_so(head, body, cut):
+    data = head[: len(head) - cut] + body
+    try:
+        request = decode_request(data)
+    except RequestError:
+        return
+    assert encode_request(request) == data
+
+
+@given(head=st.binary(min_size=84, max_size=84), depth=st.integers(0, 20), rest=st.binary(max_size=600))
+def test_whatever_is_read_as_a_proof_is_written_so(head, depth, rest):
+    data = head + bytes((depth,)) + rest
+    try:
+        proof = decode_proof(data)
+    except ProofForm:
+        return
+    assert encode_proof(proof) == data

@@ -174,6 +174,12 @@ class Forge:
     def entry(self, block: Block) -> DposEntry:
         return self.entries[block.header.hash]
 
+    def entry_of(self, block: Block) -> DposEntry:
+        """An entry for a block that is not taken; its parent is."""
+        parent = self.entries[block.header.parent_hash]
+        height = parent.height + 1
+        return Entry(block.header, height, height, Status.BODY, height, parent, self.entries.__getitem__)
+
     def record(self, block: Block) -> Record:
         return self.engine.records.require(self.entry(block))
 

@@ -7,7 +7,7 @@ signature is the subject.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from chaingen.dpos_forge import KEYS, Forge, make_spec, private_key
 from chaingen.dpos_tiny import tiny_transaction
@@ -231,9 +231,10 @@ def _merged(count: int) -> tuple[bytes, ...]:
     return tuple((0x20000100).to_bytes(4, "little") + bytes((n,)) * 77 for n in range(count))
 
 
-Story = tuple[str, type[Exception], Callable[[Scene], Block]]
+S = TypeVar("S", bound=Scene)
+Story = tuple[str, type[Exception], Callable[[S], Block]]
 
-STORIES: tuple[Story, ...] = (
+STORIES: tuple[Story[Scene], ...] = (
     # headers
     ("ommers", errors.HasOmmers, lambda s: s.header(ommers_hash=bytes(32))),
     ("difficulty", errors.HasDifficulty, lambda s: s.header(difficulty=1)),

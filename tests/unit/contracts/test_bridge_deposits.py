@@ -157,6 +157,10 @@ def test_a_coinbase_output_is_no_deposit(world):
     null = Transaction.build(2, [*spend(), TxIn(NULL_OUTPOINT, b"", 0)], [TxOut(500, deposit_script(ALICE))])
     _, proofs = one(world, null, height=7)
     refused(world, proofs.prove(1, 0), "coinbase")
+    first, raw = sha256d(b"second"), payment().encode_stripped()
+    header = Header.build(0x20000000, bytes(32), sha256d(sha256d(raw) + first), 1, 0x207FFFFF, 0)
+    world.client("put(bytes32,uint256)", bytes(header.hash), 3)
+    refused(world, DepositProof(header.core, 0, (first,), 1, raw), "coinbase")  # whatever stands there
     odd = TxIn(OutPoint(bytes(36)), b"", 0)
     _, proofs = one(world, Transaction.build(2, [odd], [TxOut(500, deposit_script(ALICE))]), height=8)
     refused(world, proofs.prove(1, 0), "coinbase")

@@ -60,9 +60,10 @@ def genesis_storage(spec: NetworkSpec, pow_genesis: bytes) -> dict[int, int]:
 
 
 def submit(header: bytes) -> bytes:
-    """Encode the call that takes a header: 80 bytes and perhaps its AuxPoW record. Raises ValueError."""
-    if len(header) > MAX_HEADER:
-        raise ValueError(f"a PoW header has at most {MAX_HEADER} bytes, not {len(header)}")
+    """Encode the call that takes a header: 80 bytes and perhaps its AuxPoW record.
+
+    Whatever is wrong with the header, its length too, the contract refuses: the call reverts.
+    """
     padded = header + bytes(-len(header) % 32)
     return _SUBMIT + (32).to_bytes(32, "big") + len(header).to_bytes(32, "big") + padded
 

@@ -118,6 +118,9 @@ class DposExaminer:
         if not headers:
             return Report()
         last, new = skip_known(self._ledger, headers)
+        others = [header for header in headers if self._is_other(header)]
+        if others:
+            store_headers(self._ledger, others)
         if last is None:
             return Report(verdict=Verdict(Outcome.UNKNOWN_PARENT), count=len(headers))
         if last.status.is_invalid:
@@ -136,6 +139,15 @@ class DposExaminer:
             tail=headers[-1].hash,
             seen=tuple(new),
             unverified=tuple(entry for entry in entries if entry.status & Status.UNVERIFIED),
+        )
+
+    def _is_other(self, header: SealedHeader) -> bool:
+        """Whether a header waits for its check under another seal: the ledger keeps this one beside it."""
+        known = self._ledger.entry(header.hash)
+        return (
+            known is not None
+            and bool(known.status & Status.UNVERIFIED)
+            and known.header.encode() != header.encode()
         )
 
 

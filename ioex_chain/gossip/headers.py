@@ -177,14 +177,13 @@ class HeaderSync:
         self._probe(now)
 
     def _follow_unverified(self) -> None:
-        """Blame who sent a header that turned out wrong; it is forgotten, so everybody is asked again."""
-        forgotten = self._unverified.forgotten()
-        if not forgotten:
-            return
-        self.forgot()
-        for state in self._states.values():
+        """Blame who sent a header that turned out wrong; what is forgotten everybody is asked for again."""
+        forgotten, exchanged = self._unverified.forgotten(), self._unverified.exchanged()
+        if forgotten or exchanged:
+            self.forgot()
+        for state in self._states.values() if forgotten else ():
             state.want = True
-        for number, text in forgotten:
+        for number, text in (*forgotten, *exchanged):
             state_of = self._states.get(number)
             if state_of is not None:
                 state_of.peer.offend(Offence.INVALID_HEADER, text)

@@ -12,11 +12,11 @@ MAX_WATCHED = 4_096
 
 
 class Unverified:
-    """Finds those that the ledger has forgotten because of a wrong seal."""
+    """Finds those that the ledger has forgotten, or given another seal, because their own was wrong."""
 
     def __init__(self, ledger: AnyLedger) -> None:
         self._ledger = ledger
-        self._watched: dict[BlockHash, tuple[Entry[Any], int]] = {}
+        self._watched: dict[BlockHash, tuple[Entry[Any], int, Any]] = {}
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -24,7 +24,7 @@ class Unverified:
     def add(self, entries: Sequence[Entry[Any]], number: int) -> None:
         """Watch entries that a peer sent first."""
         for entry in entries:
-            self._watched.setdefault(entry.hash, (entry, number))
+            self._watched.setdefault(entry.hash, (entry, number, entry.header))
         while len(self._watched) > MAX_WATCHED:
             del self._watched[next(iter(self._watched))]
 
@@ -33,14 +33,24 @@ class Unverified:
 
         The number is 0 for those that only stood on a wrong one, or on a branch that finality has cut off.
         """
-        found: list[tuple[int, str]] = []
-        for hash_, (entry, number) in list(self._watched.items()):
-            if entry.status.is_invalid:
+        return [self._blame(*self._watched.pop(entry.hash)[:2]) for entry in self._gone()]
+
+    def _gone(self) -> list[Entry[Any]]:
+        found = []
+        for hash_, (entry, _, header) in list(self._watched.items()):
+            if entry.status.is_invalid and self._ledger.entry(hash_) is None:
+                found.append(entry)
+            elif entry.status.is_invalid or (not entry.status & Status.UNVERIFIED and entry.header is header):
                 del self._watched[hash_]
-                if self._ledger.entry(hash_) is None:
-                    found.append(self._blame(entry, number))
-            elif not entry.status & Status.UNVERIFIED:
+        return found
+
+    def exchanged(self) -> list[tuple[int, str]]:
+        """Give who sent a header that is right now under the seal that another sent, and what was wrong."""
+        found = []
+        for hash_, (entry, number, header) in list(self._watched.items()):
+            if entry.header is not header and not entry.status.is_invalid:
                 del self._watched[hash_]
+                found.append((number, _words(entry)))
         return found
 
     def _blame(self, entry: Entry[Any], number: int) -> tuple[int, str]:
@@ -50,4 +60,8 @@ class Unverified:
             return 0, ""
         if self._ledger.ancestor(parent, floor.height) is not floor:
             return 0, ""
-        return number, f"the seal of {display(entry.hash)}, looked at when its round was known, is wrong"
+        return number, _words(entry)
+
+
+def _words(entry: Entry[Any]) -> str:
+    return f"the seal of {display(entry.hash)}, looked at when its round was known, is wrong"

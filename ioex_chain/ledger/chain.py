@@ -55,6 +55,8 @@ class Ledger(LedgerCore[H, B, R]):
         known = self._index.get_on(parent, header.hash)
         if known is not None:
             refuse_invalid(known)
+            if known.status & Status.UNVERIFIED:
+                self._note_other(known, header)
             return known
         if parent is None:
             raise UnknownParent(header.parent_hash)

@@ -6,6 +6,7 @@ at any moment leaves the old chain or the new one. After a StoreError the ledger
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Generic, cast
 
 from ioex_chain.ledger import opening, schema
@@ -39,6 +40,9 @@ from ioex_chain.ledger.views import HeadSnapshot, HeadView
 from ioex_chain.primitives.clock import Clock
 from ioex_chain.primitives.errors import DecodeError
 from ioex_chain.primitives.types import BlockHash, display
+
+MAX_OTHER_PROOFS = 2
+"""Other proofs kept of a header whose own cannot be checked yet; only in memory."""
 
 
 class LedgerCore(Generic[H, B, R]):
@@ -101,6 +105,7 @@ class LedgerCore(Generic[H, B, R]):
         self._unverified = {
             entry.hash: entry for entry in self._index.in_memory() if entry.status & Status.UNVERIFIED
         }
+        self._others: dict[BlockHash, list[H]] = {}  # of unverified headers: the same with other proofs
         self._genesis = self._index.require(header.hash)
         self._settle(self._valid_base())
         waiting = [self._index.parent(entry) for entry in self._unverified.values()]
@@ -268,6 +273,7 @@ class LedgerCore(Generic[H, B, R]):
         for entry in connected:
             entry.status = connected_status(entry.status)
             self._unverified.pop(entry.hash, None)
+            self._others.pop(entry.hash, None)
         self._index.set_head(step.event.head, connected)
         self._choice.approved = approved
         self._choice.undo_from = step.undo_from
@@ -278,6 +284,7 @@ class LedgerCore(Generic[H, B, R]):
     def _condemn(self, entry: Entry[H]) -> None:
         """Mark a block and all above it; headers there that wait for their check are forgotten instead."""
         self._unverified.pop(entry.hash, None)
+        self._others.pop(entry.hash, None)
         for waiting in [above for above in self._index.descendants(entry) if above.hash in self._unverified]:
             if waiting.hash in self._unverified:
                 self._forget(waiting)
@@ -297,6 +304,7 @@ class LedgerCore(Generic[H, B, R]):
             lost.status |= Status.INVALID_ANCESTOR  # for those who still hold the object
             self._index.remove(lost)
             self._unverified.pop(lost.hash, None)
+            self._others.pop(lost.hash, None)
             rows[schema.entry_key(lost.height, lost.hash)] = None
             rows[schema.height_key(lost.hash)] = None
             rows[schema.body_key(lost.hash)] = None
@@ -318,8 +326,9 @@ class LedgerCore(Generic[H, B, R]):
             if not self._engine.check_header(entry.header, parent, self._clock.now()):
                 return False
         except WrongSeal:
-            self._forget(entry)
-            return False
+            if not self._exchange(entry, parent):
+                self._forget(entry)
+                return False
         except InvalidHeader:
             self._condemn(entry)
             return False
@@ -327,8 +336,27 @@ class LedgerCore(Generic[H, B, R]):
             return False
         entry.status &= ~Status.UNVERIFIED
         del self._unverified[entry.hash]
+        self._others.pop(entry.hash, None)
         self._pending.update(self._rows_of([entry]))
         return True
+
+    def _note_other(self, entry: Entry[H], header: H) -> None:
+        """Keep an unverified header that came again with another proof: the first one may be wrong."""
+        proofs = [entry.header.encode(), *(other.encode() for other in self._others.get(entry.hash, ()))]
+        if len(proofs) <= MAX_OTHER_PROOFS and header.encode() not in proofs:
+            self._others.setdefault(entry.hash, []).append(header)
+
+    def _exchange(self, entry: Entry[H], parent: Entry[H]) -> bool:
+        """Give a header whose proof is wrong another one that came with it; False if none is right.
+
+        Nor if the body is here already: it came with the wrong one.
+        """
+        for other in self._others.pop(entry.hash, ()) if not entry.status & Status.BODY else ():
+            with suppress(WrongSeal, InvalidHeader, NotYetValid):
+                if self._engine.check_header(other, parent, self._clock.now()):
+                    entry.header = other
+                    return True
+        return False
 
     def _require_undo(self, fork: Entry[H]) -> None:
         if not self._choice.can_undo_to(fork):

@@ -243,8 +243,6 @@ def test_a_wrong_seal_is_forgotten_with_all_above_it() -> None:
     entries = ledger.accept_headers([*(block.header for block in blocks[:2]), wrong.header])
     above = ledger.accept_headers([block.header for block in blocks[3:]])
     assert entries[2].status & Status.UNVERIFIED
-    with pytest.raises(NotYetValid):
-        ledger.accept_block(blocks[2])  # which of the two seals is right cannot be told yet
     feed(ledger, blocks[:2])
     assert ledger.entry(wrong.header.hash) is None
     assert all(ledger.entry(entry.hash) is None for entry in above)
@@ -254,6 +252,47 @@ def test_a_wrong_seal_is_forgotten_with_all_above_it() -> None:
     feed(ledger, blocks[2:])
     assert ledger.head.hash == blocks[-1].header.hash
     assert check(store, forge.codec).problems == []
+
+
+@pytest.mark.parametrize("as_block", [False, True])
+def test_a_wrong_seal_is_exchanged_for_the_right_one_that_came_too(as_block: bool) -> None:
+    store = MemoryStore()
+    forge = Forge(make_spec(3, seats=3))
+    blocks = forge.grow(forge.genesis, 6)
+    ledger = forge.open(store, FixedClock(forge.end_of(60)))
+    wrong = badly_sealed(forge, blocks[2])
+    entries = ledger.accept_headers([*(block.header for block in blocks[:2]), wrong.header])
+    above = ledger.accept_headers([block.header for block in blocks[3:]])
+    if as_block:
+        with pytest.raises(NotYetValid):
+            ledger.accept_block(blocks[2])  # which of the two seals is right cannot be told yet
+    else:
+        assert ledger.accept_header(blocks[2].header) is entries[2]
+    feed(ledger, blocks[:2])
+    assert ledger.entry(wrong.header.hash) is entries[2]
+    assert entries[2].header == blocks[2].header
+    assert all(ledger.entry(entry.hash) is entry for entry in above)
+    again = forge.open(store, FixedClock(forge.end_of(60)))
+    for one in (again, ledger):
+        assert one.entry(wrong.header.hash).header == blocks[2].header
+    feed(ledger, blocks[2:])
+    assert ledger.head.hash == blocks[-1].header.hash
+    assert ledger._others == {}
+    assert check(store, forge.codec).problems == []
+
+
+def test_a_header_keeps_few_other_seals_and_only_while_it_waits() -> None:
+    forge = Forge(make_spec(3, seats=3))
+    blocks = forge.grow(forge.genesis, 3)
+    ledger = forge.open(MemoryStore(), FixedClock(forge.end_of(60)))
+    ledger.accept_headers([block.header for block in blocks])
+    for number in (60, 61, 60, 62, 63):
+        header = blocks[2].header.header
+        ledger.accept_header(SealedHeader(header, forge.seal(header, private_key(number))))
+    assert [len(others) for others in ledger._others.values()] == [2]
+    feed(ledger, blocks[:2])
+    assert ledger.entry(blocks[2].header.hash).header == blocks[2].header
+    assert ledger._others == {}
 
 
 def test_a_body_under_a_wrong_seal_is_forgotten_when_its_turn_comes() -> None:

@@ -203,6 +203,27 @@ def test_a_wrong_seal_that_could_not_be_checked_at_first_is_forgotten_and_the_ch
     assert [peer.offences for peer in node.peers.values() if peer is not liar] == [[]]
 
 
+def test_a_right_seal_that_came_second_is_there_when_it_can_be_checked() -> None:
+    """Nothing is asked anew: the first one's sender is to blame as soon as the round is known."""
+    world = World(1)
+    node = world.nodes[0]
+    chain = world.forge.grow(world.forge.genesis, 12)
+    liar, honest = node.peer(), node.peer()
+    false = [*(block.header for block in chain[:8]), sealed_by(world, chain[8].header, 9)]
+    for peer, told in ((liar, false), (honest, [block.header for block in chain])):
+        node.hear(peer, m.Headers(tuple(header.encode() for header in told), more=False))
+    entry = node.ledger.entry(chain[8].header.hash)
+    asked = len(honest.take(m.GetHeaders))
+    assert asked == 1
+    node.give(*chain[:8])
+    world.pass_time(0.2)
+    assert node.ledger.entry(chain[8].header.hash) is entry
+    assert entry.header == chain[8].header
+    assert liar.offences == [Offence.INVALID_HEADER]
+    assert honest.offences == []
+    assert node.ledger.entry(chain[-1].header.hash) is not None
+
+
 def test_a_header_of_a_slot_to_come_is_nobodys_fault_and_asked_again() -> None:
     world = World(1)
     node = world.nodes[0]

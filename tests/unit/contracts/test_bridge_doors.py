@@ -207,6 +207,18 @@ def test_only_the_owner_says_so(world, function, arguments):
     world.bridge(world.owner, function, *arguments)
 
 
+def test_the_owner_is_a_multisig(world):
+    first, second = world.spec.dpos.owner_keys[:2]
+    data = functions("Bridge")["pause"][0] + encode(["uint256"], [Door.OUT])
+    number = world.call(first, "OwnerMultisig", "submit", world.at, 0, data)
+    with pytest.raises(Reverted, match="too few confirmations"):
+        world.call(first, "OwnerMultisig", "execute", number)
+    assert not world.reader.is_paused(Door.OUT)
+    world.call(second, "OwnerMultisig", "confirm", number)
+    world.call(first, "OwnerMultisig", "execute", number)
+    assert world.reader.pause_reasons(Door.OUT) == PauseReason.OWNER
+
+
 @pytest.mark.parametrize("function", ["pause", "resume", "pauseReasons", "isPaused"])
 def test_there_are_two_doors(world, function):
     for door in (2, 255, 2**256 - 1):

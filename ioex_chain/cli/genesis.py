@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from ioex_chain.bridge.genesis_check import check_both_chains
 from ioex_chain.crypto.address import checksum_account
 from ioex_chain.evm.genesis import genesis_hash, node_rewards_balance
 from ioex_chain.evm.types import WEI_PER_POW_UNIT
@@ -44,11 +45,11 @@ def verify(
     network: Network = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Recompute every sum, share and lock of a network's genesis and print them with its hash."""
+    """Recompute every sum, share and lock of a network's genesis, and what its chains say of each other."""
     target = network or target
     try:
         spec = load_network(target) if target in NETWORKS else load_network_file(Path(target))
-        check_genesis(spec, genesis_block(spec))
+        _check(spec)
     except IoexError as error:
         _fail(str(error), as_json)
     report = describe(spec)
@@ -89,8 +90,7 @@ def build(
         grants = read_beneficiaries(beneficiaries) if beneficiaries else {}
         seats = read_consortium(consortium) if consortium else None
         document = build_document(template, grants, unsold, *times, consortium=seats)
-        spec = to_spec(document, str(output))
-        check_genesis(spec, genesis_block(spec))
+        _check(to_spec(document, str(output)))
         _write_new(output, encode_document(document))
         spec = load_network_file(output)
     except IoexError as error:
@@ -100,6 +100,13 @@ def build(
         print(orjson.dumps({"file": str(output), "genesis_hash": block_hash}).decode())
     else:
         print(f"{output} written; genesis hash {block_hash}")
+
+
+def _check(spec: NetworkSpec) -> None:
+    """Check both genesis blocks. Raises WrongGenesis."""
+    block = genesis_block(spec)
+    check_genesis(spec, block)
+    check_both_chains(spec, block)
 
 
 def describe(spec: NetworkSpec) -> dict[str, Any]:
@@ -197,6 +204,7 @@ def _print_report(report: dict[str, Any]) -> None:
         dates.add_row(_date(date["time"]), _grouped(date["amount"]), _grouped(date["total"]))
     console.print(plan, dates)
     console.print("every sum, share and lock is as the token plan says")
+    console.print("contracts, light client and first set are the same on both chains")
 
 
 def _right(name: str) -> Column:

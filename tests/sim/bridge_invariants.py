@@ -12,11 +12,12 @@ from eth_abi import decode, encode
 from ioex_chain.evm import vm
 from ioex_chain.evm.bridge import BridgeReader, Door
 from ioex_chain.evm.light_client import LightClientReader
+from ioex_chain.evm.revert import revert_reason
 from ioex_chain.evm.schema import ACCOUNT
 from ioex_chain.evm.system import selector
 from ioex_chain.evm.types import WEI_PER_POW_UNIT, BlockEnv
 from ioex_chain.evm.vm_calls import call as run_message
-from ioex_chain.evm.vm_frame import Message
+from ioex_chain.evm.vm_frame import Frame, Message
 from ioex_chain.evm.vm_world import World as Machine
 from ioex_chain.ledger.types import Readable
 from ioex_chain.pow.reserve import ReserveState, reserve_state
@@ -238,23 +239,35 @@ def _short(data: bytes, at: int) -> tuple[int, int]:
 
 def ask(side: DposSide, contract: str, signature: str, returns: str, *args: Any) -> Any:
     """Call a view of a system contract on a node's head."""
+    types = signature[signature.index("(") + 1 : -1]
+    data = selector(signature) + encode(types.split(",") if types else [], args)
+    frame = attempt(side, contract, data)
+    assert frame.error is None, f"{contract}.{signature} failed"
+    return decode([returns], frame.output)[0]
+
+
+def attempt(side: DposSide, contract: str, data: bytes, sender: bytes = NOBODY) -> Frame:
+    """Run a call of a system contract on a node's head, with plenty of gas; nothing of it is kept."""
     state, to = side.state, side.spec.contracts.addresses[contract]
     header = side.head.header.header
     env = BlockEnv(
         side.spec.dpos.chain_id,
         header.number,
-        header.timestamp,
+        side.clock.time,
         bytes(20),
         10**8,
         0,
         bytes(32),
         lambda _: None,
     )
-    types = signature[signature.index("(") + 1 : -1]
-    data = selector(signature) + encode(types.split(",") if types else [], args)
     message = Message(
-        "CALL", sender=NOBODY, target=to, to=to, value=0, data=data, code=state.get_code(to), gas=10**7
+        "CALL", sender=sender, target=to, to=to, value=0, data=data, code=state.get_code(to), gas=3 * 10**7
     )
-    frame = run_message(Machine(state, env, vm.PRAGUE, origin=NOBODY, gas_price=0), message)
-    assert frame.error is None, f"{contract}.{signature} failed"
-    return decode([returns], frame.output)[0]
+    return run_message(Machine(state, env, vm.PRAGUE, origin=sender, gas_price=0), message)
+
+
+def refusal_of(frame: Frame) -> str:
+    """Say why a call reverted; empty when it did not."""
+    if frame.error is None:
+        return ""
+    return revert_reason(bytes(frame.output)) or type(frame.error).__name__

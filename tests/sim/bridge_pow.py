@@ -88,12 +88,16 @@ class PowSide:
         """Give the sum of the whole UTXO set."""
         return sum(coin.value for _, coin in scan_coins(self.ledger.view()))
 
+    def tip(self) -> Tip:
+        """Give where the pool checks transactions."""
+        return Tip.of(self.ledger)
+
     # --- transactions ---
 
     def offer(self, tx: Transaction) -> bool:
         """Give the pool a transaction; whether it took it."""
         with suppress(TransactionError):
-            self.pool.add(tx, Tip.of(self.ledger))
+            self.pool.add(tx, self.tip())
             return True
         return False
 

@@ -145,12 +145,32 @@ def test_genesis_commits_to_every_lasting_rule(changes):
     assert genesis_hash(other, bytes(32)) != genesis_hash(spec, bytes(32))
 
 
+@pytest.mark.parametrize(
+    ("section", "changes"),
+    [
+        *(("bridge", {name: 7}) for name in ("withdrawal_fee", "min_withdrawal", "daily_outflow_cap")),
+        *(("bridge", {name: 7}) for name in ("max_requests", "max_waiting", "owner_delay")),
+        ("bridge", {"max_settlement_inputs": 7}),
+        ("dpos", {"stall_slots": 7}),
+        *(("pow", {name: 7}) for name in ("spacing", "half_life", "burial_depth", "max_reorg_depth")),
+        *(("pow", {name: 7}) for name in ("auxpow_chain_id", "max_future", "pow_limit_bits")),
+        ("pow", {"fixed_difficulty": False}),
+    ],
+)
+def test_genesis_commits_to_what_the_bridge_is_made_of(section, changes):
+    spec = load_network("devnet")
+    other = replace(spec, **{section: replace(getattr(spec, section), **changes)})
+    assert genesis_hash(other, bytes(32)) != genesis_hash(spec, bytes(32))
+
+
 def test_genesis_commits_to_the_pow_genesis_and_to_nothing_scheduled():
     spec = load_network("devnet")
     assert genesis_hash(spec, bytes(32)) != genesis_hash(spec, b"\1" * 32)
     changes = {"execution_gas_limit": 5, "activations": (9,), "seeds": ("x",), "p2p_port": 1}
     later = replace(spec, dpos=replace(spec.dpos, **changes))
     assert genesis_hash(later, bytes(32)) == genesis_hash(spec, bytes(32))
+    policy = replace(spec, bridge=replace(spec.bridge, min_relayed_deposit=7))
+    assert genesis_hash(policy, bytes(32)) == genesis_hash(spec, bytes(32))
 
 
 def test_arbitrators_and_time_give_networks_of_their_own():

@@ -31,7 +31,7 @@ from ioex_chain.cli.wallet_session import DEFAULT, PasswordFile, WalletName, Wal
 from ioex_chain.crypto.address import checksum_account, deposit_script, parse_account, script_to_address
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.primitives.types import display
-from ioex_chain.wallet.account_wallet import Patience, check_chain
+from ioex_chain.wallet.account_wallet import AccountWallet, Patience, Terms, check_chain
 from ioex_chain.wallet.bridge import (
     Deposit,
     DposTransaction,
@@ -206,21 +206,42 @@ def withdraw(
     spec = session.spec()
     script, value = payout_script(spec, to), withdrawal_value(spec, amount)
     key = signing_key(session, keystore, wallet, account, key_file, dev_account, password_file)
+    fixed = terms(gas, max_fee, priority_fee, nonce)
     with account_wallet(session, key) as sender:
-        place = bridge(spec.contracts.addresses["Bridge"])
-        fixed = terms(gas, max_fee, priority_fee, nonce)
-        sent = send(sender, place, "withdraw", ["0x" + script.hex()], value=value, terms=fixed)
-        progress(session, f"sent {sent}")
         if no_wait:
+            sent = send_withdrawal(session, sender, script, value, fixed)
             session.show({"transaction_hash": sent}, lambda: print(sent))
             return
-        done = outcome(sender.settle(sent, Patience(1, timeout), place.abi), place.abi)
-        number = _number(sender.node, sent)
-        progress(session, f"withdrawal {number}")
-        watch = Watch(timeout, lambda one: progress(session, withdrawal_line(one)))
-        found = follow_withdrawal(sender.node, number, watch, confirmations)
-    facts = {"transaction": done, "withdrawal": found}
-    session.show(facts, lambda: out.print(withdrawal_line(found), highlight=False, soft_wrap=True))
+        facts = take_off(session, sender, script, value, fixed, confirmations, timeout)
+    line = withdrawal_line(facts["withdrawal"])
+    session.show(facts, lambda: out.print(line, highlight=False, soft_wrap=True))
+
+
+def send_withdrawal(session: Session, sender: AccountWallet, script: bytes, value: int, fixed: Terms) -> str:
+    """Send Bridge.withdraw; give the transaction's hash. Raises what `send` raises."""
+    place = bridge(session.spec().contracts.addresses["Bridge"])
+    sent = send(sender, place, "withdraw", ["0x" + script.hex()], value=value, terms=fixed)
+    progress(session, f"sent {sent}")
+    return sent
+
+
+def take_off(
+    session: Session,
+    sender: AccountWallet,
+    script: bytes,
+    value: int,
+    fixed: Terms,
+    confirmations: int,
+    timeout: float,
+) -> dict[str, Any]:
+    """Withdraw and follow it until the PoW chain has paid it; give transaction and withdrawal."""
+    sent = send_withdrawal(session, sender, script, value, fixed)
+    abi = bridge(session.spec().contracts.addresses["Bridge"]).abi
+    done = outcome(sender.settle(sent, Patience(1, timeout), abi), abi)
+    number = _number(sender.node, sent)
+    progress(session, f"withdrawal {number}")
+    watch = Watch(timeout, lambda one: progress(session, withdrawal_line(one)))
+    return {"transaction": done, "withdrawal": follow_withdrawal(sender.node, number, watch, confirmations)}
 
 
 def _number(node: Any, transaction: str) -> int:

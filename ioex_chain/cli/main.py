@@ -24,6 +24,7 @@ class Commands(LazyGroup):
         "arbitrator": Place("arbitrator_group", "app", "Arbitrators"),
         "wallet": Place("wallet", "app", "Money"),
         "bridge": Place("bridge", "app", "Money"),
+        "rewards": Place("rewards", "app", "Money"),
         "genesis": Place("genesis", "app", "Money"),
         "db": Place("db", "app", "Stopped node"),
         "export": Place("chain_io", "export", "Stopped node"),

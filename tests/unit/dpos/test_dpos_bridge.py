@@ -9,9 +9,11 @@ from chaingen.dpos_forge import ADDRESSES, KEYS, DictView
 from ioex_chain.dpos import evidence
 from ioex_chain.dpos.block import Block
 from ioex_chain.dpos.codec import decode_block
+from ioex_chain.dpos.execution import EvmWorld
 from ioex_chain.dpos.header import SealedHeader
+from ioex_chain.dpos.machine import Candidate, DposMachine
 from ioex_chain.dpos.payload_trial import SYSTEM_RESERVE
-from ioex_chain.dpos.pow_facts import requests_hash
+from ioex_chain.dpos.pow_facts import StatePowFacts, requests_hash
 from ioex_chain.dpos.schedule import round_seed
 from ioex_chain.dpos.votes import SealEvidence
 from ioex_chain.evm.block import GWEI, BlockRun
@@ -223,6 +225,27 @@ def test_items_leave_gas_for_the_calls_after_them() -> None:
     forge.mine(count=20)
     block = forge.extend(forge.genesis, pow_headers=forge.headers(1, 20))
     assert 2 <= len(block.payload.pow_headers) < 10
+
+
+def test_an_own_block_is_connected_from_what_its_building_wrote(forge: BridgeForge) -> None:
+    forge.mine(deposit("one", (ALICE, 7)))
+    forge.mine(count=2)
+    first = forge.extend(forge.genesis, pow_headers=forge.headers(1, 2))
+    machine = DposMachine(
+        forge.spec, forge.engine, EvmWorld(forge.spec), StatePowFacts(forge.spec), reuse_own=True
+    )
+    wanted = Candidate(2, pow_headers=forge.headers(3, 3), deposit_proofs=(forge.proof(1),))
+    made = machine.assemble(DictView(dict(forge.rows[first.header.hash])), forge.entry(first), wanted)
+    assert made.payload.pow_headers
+    assert made.payload.deposit_proofs
+    block = made.sealed(forge.seal(made.header, KEYS[made.producer.key]))
+    assert machine._own is not None
+    reused = DictView(dict(forge.rows[first.header.hash]))
+    machine.connect(block, forge.entry_of(block), reused)
+    assert machine._own is None
+    forge.add(block)
+    assert reused.rows == forge.rows[block.header.hash]
+    assert reused.noted == forge.entry(block).note
 
 
 def test_a_replay_makes_the_same_calls(forge: BridgeForge) -> None:

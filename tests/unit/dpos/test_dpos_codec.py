@@ -156,6 +156,22 @@ def test_caps_come_before_anything_is_built() -> None:
         codec.decode_block(bytes(8_000_001), refuse)
 
 
+def test_items_of_the_pow_chain_have_caps() -> None:
+    for most in (
+        Payload(pow_headers=(bytes(4_176),) * 64),
+        Payload(deposit_proofs=(bytes(33_305),) * 16),
+    ):
+        assert codec.decode_payload(codec.encode_payload(most)) == most
+    for more in (
+        Payload(pow_headers=(bytes(4_177),)),
+        Payload(pow_headers=(bytes(80),) * 65),
+        Payload(deposit_proofs=(bytes(33_306),)),
+        Payload(deposit_proofs=(bytes(100),) * 17),
+    ):
+        with pytest.raises(OverCap):
+            codec.decode_payload(codec.encode_payload(more))
+
+
 @pytest.mark.parametrize(
     ("data", "error"),
     [

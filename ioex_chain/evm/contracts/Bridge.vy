@@ -348,7 +348,8 @@ def _check_buried(header: Bytes[80], txid: bytes32, index: uint256, branch: DynA
     assert height <= staticcall PowLightClient(client).buriedHeight(), "not buried"
 
 
-# A transaction is read in words of 32 bytes that begin at `at`; what lies beyond its end reads as zero.
+# A transaction is read in words of 32 bytes that begin at `at`; what lies beyond its end reads as zero. `at` rises
+# by less than 2**17 a step, so it cannot overflow.
 
 
 @internal
@@ -384,11 +385,13 @@ def _skip_inputs(raw: Bytes[MAX_RAW]) -> uint256:
     for _: uint256 in range(count, bound=MAX_INPUTS):
         assert at <= last, "truncated"
         assert extract32(raw, at, output_type=uint256) != 0, "coinbase"
-        at += 36
+        at = unsafe_add(at, 36)
         start: uint256 = min(at, last)
         script: uint256 = 0
-        script, used = self._size(extract32(raw, start, output_type=uint256) << ((at - start) * 8))
-        at += used + script + 4
+        script, used = self._size(
+            extract32(raw, start, output_type=uint256) << unsafe_mul(unsafe_sub(at, start), 8)
+        )
+        at = unsafe_add(at, unsafe_add(used, unsafe_add(script, 4)))
     assert at <= size, "truncated"
     return at
 
@@ -413,16 +416,18 @@ def _output(raw: Bytes[MAX_RAW], begin: uint256, vout: uint256) -> (address, uin
     assert vout < count, "no such output"
     for output: uint256 in range(count, bound=MAX_OUTPUTS):
         start = min(at, last)
-        word: uint256 = extract32(raw, start, output_type=uint256) << ((at - start) * 8)
-        script: uint256 = 0
-        script, used = self._size(word << 64)
-        at += 8 + used
+        word: uint256 = extract32(raw, start, output_type=uint256) << unsafe_mul(unsafe_sub(at, start), 8)
+        script: uint256 = (word >> 184) & 255
+        used = 1
+        if script > 252:
+            script, used = self._size(word << 64)
+        at = unsafe_add(at, unsafe_add(used, 8))
         if output == vout:
             assert script == 34 and (word >> 168) & 65535 == 24608, "no deposit output"  # 60 20
             assert at + 34 <= size, "truncated"
             account = extract32(raw, at + 2, output_type=uint256)
             units = word >> 192
-        at += script
+        at = unsafe_add(at, script)
     assert at + 4 <= size, "truncated"
     assert at + 4 == size, "trailing bytes"
     assert account >> 160 == convert(b"ioeX:deposit", uint256), "no deposit output"

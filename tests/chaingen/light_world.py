@@ -8,6 +8,7 @@ Nothing but the contract has code there; a test may put other code at `light.bri
 """
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,16 +19,21 @@ from ioex_chain.evm.revert import revert_reason
 from ioex_chain.evm.state import FlatState
 from ioex_chain.evm.types import SYSTEM_ADDRESS, BlockEnv
 from ioex_chain.evm.vm_calls import call as run_message
+from ioex_chain.evm.vm_calls import create
 from ioex_chain.evm.vm_frame import Message
+from ioex_chain.evm.vm_ops_call import contract_address
 from ioex_chain.evm.vm_world import World
 from ioex_chain.ledger.chain import Ledger
 from ioex_chain.ledger.store import MemoryStore
 from ioex_chain.ledger.types import Codec, Entry, StateView
 from ioex_chain.pow.consensus import PowEngine
+from ioex_chain.pow.difficulty import next_bits
 from ioex_chain.pow.genesis import genesis_block
 from ioex_chain.pow.header import Header
 from ioex_chain.primitives.clock import FixedClock
 from ioex_chain.spec.model import NetworkSpec, SystemContracts
+
+from .builder import solve
 
 ADDRESS = bytes.fromhex("000000000000000000000000000000000010e003")
 BRIDGE = bytes.fromhex("000000000000000000000000000000000010e004")
@@ -127,6 +133,26 @@ class LightWorld:
         """Ask the contract as anybody."""
         return self.call(ANYBODY, name, *args)
 
+    def create(self, initcode: bytes) -> bytes:
+        """Deploy by a transaction without a target, and give the new account."""
+        world = World(self.state, self.env, vm.PRAGUE, origin=ANYBODY, gas_price=0)
+        made = contract_address(ANYBODY, self.state.get_nonce(ANYBODY))
+        message = Message(
+            "CREATE", sender=ANYBODY, target=made, to=made, value=0, data=b"", code=initcode, gas=GAS
+        )
+        frame = create(world, message)
+        if frame.error is not None:
+            raise Reverted(type(frame.error).__name__)
+        world.finish()
+        self.state.lock_changes()
+        return made
+
+    def submit_all(self, headers: Iterable[Header]) -> None:
+        """Submit headers, the block's time following theirs."""
+        for header in headers:
+            self.time = max(self.time, header.time)
+            self.submit(header)
+
     def put_code(self, at: bytes, code: bytes) -> None:
         self.state.set_code(at, code)
         self.state.lock_changes()
@@ -138,6 +164,32 @@ class _Nothing:
 
     def scan(self, prefix: bytes) -> Any:
         return iter(())
+
+
+class Headers:
+    """Makes sound headers without blocks on any that it made, by a network's rules; each is another."""
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        self.spec = spec
+        self.genesis = genesis_block(spec).header
+        self._heights = {self.genesis.hash: 0}
+
+    def on(self, parent: Header, time: int | None = None, version: int = 0x2000_0000) -> Header:
+        """Make and solve one, by default one spacing after its parent."""
+        height = self._heights[parent.hash]
+        bits = next_bits(self.spec.pow, height, parent.time)
+        root = len(self._heights).to_bytes(32, "big")
+        at = parent.time + self.spec.pow.spacing if time is None else time
+        header = solve(Header.build(version, parent.hash, root, at, bits, 0))
+        self._heights[header.hash] = height + 1
+        return header
+
+    def chain(self, parent: Header, length: int) -> list[Header]:
+        """Make `length` headers, each on the one before."""
+        made: list[Header] = []
+        for _ in range(length):
+            made.append(self.on(made[-1] if made else parent))
+        return made
 
 
 # --- the ledger that it is compared with -----------------------------------------------------------------

@@ -31,7 +31,7 @@ STEPS = {
     "claim": 12,
     "settle": 4,
     "object": 4,
-    "suspend_or_resume": 3,
+    "suspend_or_resume": 5,
     "strike_node": 3,
     "retire": 2,
     "register": 1,
@@ -125,7 +125,7 @@ class History:
         node, other, epoch, kind, nonce = place
         receipt = Receipt(node, other, epoch, kind, self.model.counted[place], nonce)
         expected = place not in self.model.struck and not self.model.is_final(epoch, self.now)
-        how = self.random.choice(("deny", "conflict", "same", "suspended", "suspended"))
+        how = self.random.choice(("suspended",) if away else ("deny", "conflict", "same", "suspended"))
         if how == "deny":
             by = Denial(node, other, epoch, kind, nonce)
             call = "strikeDenied", fields(receipt), self.world.signature(by)
@@ -190,7 +190,7 @@ class History:
             self.model.minted |= due
 
     def claim(self) -> None:
-        """An owner claims what the model says that his nodes earned; one who earned nothing does so in vain."""
+        """An owner claims what the model says that his nodes earned; who earned nothing, in vain."""
         epoch, account = self.past(), self.random.choice((*OWNERS, *self.world.reporters))
         due = self.due(epoch)
         if due and self.random.random() < 0.8:

@@ -17,7 +17,7 @@ from eth_abi import decode, encode
 from ioex_chain.evm import light_client, system, vm
 from ioex_chain.evm.revert import revert_reason
 from ioex_chain.evm.state import FlatState
-from ioex_chain.evm.types import SYSTEM_ADDRESS, BlockEnv
+from ioex_chain.evm.types import SYSTEM_ADDRESS, BlockEnv, Transaction, TxOutcome
 from ioex_chain.evm.vm_calls import call as run_message
 from ioex_chain.evm.vm_calls import create
 from ioex_chain.evm.vm_frame import Message
@@ -79,6 +79,7 @@ class LightWorld:
         self.reader = light_client.LightClientReader(self.spec, self.state)
         self.gas_used = 0
         self.logs: list[Any] = []
+        self._nonce = 0
 
     @property
     def env(self) -> BlockEnv:
@@ -146,6 +147,19 @@ class LightWorld:
         world.finish()
         self.state.lock_changes()
         return made
+
+    def transaction(self, data: bytes) -> TxOutcome:
+        """Execute an ordinary transaction with this calldata, without fees; `gas_used` is its own."""
+        fields: dict[str, Any] = dict.fromkeys(
+            ("nonce", "value", "max_priority_fee", "max_fee", "y_parity"), 0
+        )
+        fields |= {"raw": b"", "hash": bytes(32), "type": 2, "chain_id": self.env.chain_id, "gas": GAS}
+        fields |= {"to": ADDRESS, "data": data, "access_list": (), "authorizations": ()}
+        tx = Transaction(**fields, r=1, s=1, signing_hash=bytes(32))
+        outcome = vm.apply_transaction(self.state, self.env, replace(tx, nonce=self._nonce), ANYBODY)
+        self._nonce += 1
+        self.gas_used = outcome.gas_used
+        return outcome
 
     def submit_all(self, headers: Iterable[Header]) -> None:
         """Submit headers, the block's time following theirs."""

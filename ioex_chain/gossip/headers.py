@@ -123,6 +123,10 @@ class HeaderSync:
         """Whether some peer has told all headers that it has."""
         return any(state.heard for state in self._states.values())
 
+    def heard_peers(self) -> list[Peer]:
+        """Give the peers that have told all headers that they have."""
+        return [state.peer for state in self._states.values() if state.heard]
+
     @property
     def is_far_behind(self) -> bool:
         """Whether the best header is more than a day old."""

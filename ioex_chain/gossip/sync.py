@@ -17,6 +17,7 @@ from ioex_chain.gossip.intake import Intake
 from ioex_chain.gossip.ports import Context
 from ioex_chain.gossip.preference import Preference
 from ioex_chain.gossip.wire import AnyHeadChanged
+from ioex_chain.gossip.withheld import Withheld
 from ioex_chain.ledger.sync import SyncLimits
 from ioex_chain.ledger.types import Entry
 from ioex_chain.p2p.chain_messages import BlockData, GetBlocks, GetHeaders, Headers, NotFound
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 NEAR = 3
 """Blocks behind the best header at which the node counts as synced."""
+_LOOK_EVERY = 2.0
 _LOG_EVERY = 10.0
 _SAMPLE_EVERY = 1.0
 _SAMPLES = 60
@@ -111,7 +113,8 @@ class Sync:
         self._samples: deque[tuple[float, int]] = deque(
             [(context.now(), self._ledger.head.height)], maxlen=_SAMPLES
         )
-        self._logged = context.now()
+        self._logged = self._looked = context.now()
+        self._withheld = Withheld(self._ledger, self.preference)
 
     # --- peers and time -------------------------------------------------------------------------------------
 
@@ -267,12 +270,36 @@ class Sync:
     def _look_whether_synced(self) -> None:
         if not self._syncing:
             return
-        head, best = self._ledger.head, self.headers.best
-        if self.headers.heard and (
-            not self.preference.is_better(best, head) or head.height + NEAR >= best.height
-        ):
+        if self.headers.heard and (self._is_level_with(self.headers.best) or self._is_stuck()):
             self._syncing = False
-            log.info("synced at height %d", head.height)
+            log.info("synced at height %d", self._ledger.head.height)
+
+    def _is_level_with(self, best: Entry[Any]) -> bool:
+        head = self._ledger.head
+        return not self.preference.is_better(best, head) or head.height + NEAR >= best.height
+
+    def _is_stuck(self) -> bool:
+        """Whether higher headers are there whose blocks nobody gives, while peers' own chains end at ours.
+
+        A block that its producer withholds, and headers on it whose seals cannot be checked without it, must
+        not keep all that restart from going on. Peers give headers of chains only that they have, so those
+        that keep the rules are not ahead. They must be half of the peers, or one that we have dialled.
+        """
+        now = self._now()
+        if now - self._looked < _LOOK_EVERY:
+            return False
+        self._looked = now
+        if not self._withheld.look(now, self._ledger.head.height + NEAR):
+            return False
+        level = [peer for peer in self.headers.heard_peers() if self._is_level_with_peer(peer)]
+        if not any(peer.outbound for peer in level) and 2 * len(level) < max(1, len(self._peers)):
+            return False
+        log.warning("nobody gives the blocks of the highest headers, at %d", self.headers.best.height)
+        return True
+
+    def _is_level_with_peer(self, peer: Peer) -> bool:
+        best = self._planner.best(peer.number)
+        return best is not None and self._is_level_with(best)
 
     def state(self) -> SyncState:
         """Tell how far the node is behind its peers."""

@@ -1,14 +1,16 @@
 """Blocks, headers and transactions of the DPoS chain between nodes (docs/protocol.md section 9.6)."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from chaingen.dpos_forge import NETWORK, private_key
 from dpos_gossip_world import World, make_forge
 from dpos_pool_world import NOBODY, tx
 
+from ioex_chain.dpos.block import Block
 from ioex_chain.dpos.header import SealedHeader
-from ioex_chain.gossip import headers
+from ioex_chain.gossip import headers, sync, withheld
 from ioex_chain.gossip.compact import make_compact
 from ioex_chain.gossip.dpos_wire import DposForm
 from ioex_chain.gossip.preference import MAX_TIES
@@ -222,6 +224,78 @@ def test_a_right_seal_that_came_second_is_there_when_it_can_be_checked() -> None
     assert liar.offences == [Offence.INVALID_HEADER]
     assert honest.offences == []
     assert node.ledger.entry(chain[-1].header.hash) is not None
+
+
+def hidden_branch(world: World, on: Block, count: int) -> list[bytes]:
+    """Give headers above a block that its producer keeps to itself: sealed as long as that can be checked."""
+    branch = [world.forge.extend(on, extra_data=b"hidden")]
+    branch += world.forge.grow(branch[0], count)
+    schedule = world.forge.schedule
+    rounds = [schedule.round_of(schedule.slot_of(block.header.header.timestamp)) for block in branch]
+    return [
+        (block.header if at == rounds[0] else sealed_by(world, block.header, 9)).encode()
+        for at, block in zip(rounds, branch, strict=True)
+    ]
+
+
+def keeps_hiding(world: World, node: Any, hidden: list[bytes], seconds: float) -> None:
+    """Have peers that we dialled tell of the branch, one after the other, and give none of its blocks."""
+    for _ in range(round(seconds / 10)):
+        liar = node.peer()
+        node.hear(liar, m.Headers(tuple(hidden), more=False))
+        world.pass_time(10)
+        node.gossip.peer_down(liar)
+
+
+def test_a_withheld_block_keeps_nobody_who_restarts_from_being_synced() -> None:
+    """Headers whose seals nobody can check stand on it; peers that keep the rules end where we do."""
+    world = World()
+    node, other = world.nodes
+    chain = world.forge.grow(world.forge.genesis, 9)
+    for one in (node, other):
+        one.give(*chain)
+    hidden = hidden_branch(world, chain[-1], 12)
+    world.connect(node, other)
+    liar = node.peer()
+    node.hear(liar, m.Headers(tuple(hidden), more=False))
+    assert node.gossip.sync.headers.best.height > 9 + sync.NEAR
+    world.pass_time(1)
+    assert node.gossip.sync.is_syncing
+    keeps_hiding(world, node, hidden, withheld.PATIENCE - 20)
+    assert node.gossip.sync.is_syncing
+    keeps_hiding(world, node, hidden, 30)
+    assert not node.gossip.sync.is_syncing
+    assert node.ledger.head.height == 9
+    assert other.offences == []
+
+
+def test_who_knows_of_no_peer_at_the_same_height_goes_on_waiting() -> None:
+    world = World(1)
+    node = world.nodes[0]
+    chain = world.forge.grow(world.forge.genesis, 9)
+    node.give(*chain)
+    hidden = hidden_branch(world, chain[-1], 12)
+    keeps_hiding(world, node, hidden, 2 * withheld.PATIENCE)
+    node.hear(node.peer(), m.Headers(tuple(hidden), more=False))
+    world.pass_time(5)
+    assert node.gossip.sync.is_syncing
+
+
+def test_a_slow_peer_with_more_blocks_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each block that comes shows that the branch is there, also when another peer is no further than we."""
+    monkeypatch.setattr(withheld, "PATIENCE", 20.0)
+    world = World()
+    node, same = world.nodes
+    chain = world.forge.grow(world.forge.genesis, 12)
+    world.connect(node, same)
+    slow = node.peer()
+    for at in range(6):
+        node.hear(slow, m.Headers(tuple(block.header.encode() for block in chain), more=False))
+        world.pass_time(15)
+        assert node.gossip.sync.is_syncing
+        node.ledger.accept_block(chain[at])  # whoever gave it
+        world.time.settle()
+        slow = node.peer()
 
 
 def test_a_header_of_a_slot_to_come_is_nobodys_fault_and_asked_again() -> None:

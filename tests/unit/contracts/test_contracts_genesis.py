@@ -28,9 +28,9 @@ from ioex_chain.spec.identity import network_id
 from ioex_chain.spec.load import NETWORKS, load_network
 
 GOLDEN = {
-    "mainnet": "58dfba9e7e9e2535c74878673f440ec7c321a56f3737560d1724f490eff83bdb",
-    "testnet": "cdd1a4306d3196a34dfb14ec40b80067915a2fde1bb42bb7e04767867f243808",
-    "devnet": "ec8c56680ccef3a8036ddc1eafb6be09c832de4f881e115fa766de4ed53180d1",
+    "mainnet": "acc5ba5fb5f07caf5083381114939a9838cad53e1e55dc3ce9dab8a8c97a8ab4",
+    "testnet": "71a5cd6b8c7227ffbaef01bc72b060f04881c07695c1c668d5724355b02d3b75",
+    "devnet": "c45b8a8ac35fea462a36faed337aacc3b364046fcc3f4aaec48ea4a3501565ab",
 }
 
 

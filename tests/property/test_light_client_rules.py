@@ -8,8 +8,9 @@ from collections import Counter
 from dataclasses import replace
 from functools import cache
 
+import pytest
 from chaingen.builder import auxpow, solve
-from chaingen.light_world import ADDRESS, LightWorld
+from chaingen.light_world import ADDRESS, LightWorld, Reverted
 from chaingen.specs import EASY_BITS, story_spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,6 +75,27 @@ def test_the_difficulty_rule_is_the_nodes(
     finally:
         light.state.set_storage(ADDRESS, artefact("PowLightClient").slots["rules"], packed_rules(SPEC.pow))
         light.state.lock_changes()
+
+
+FORMS = (
+    st.builds(lambda size, rest: size << 24 | rest, st.integers(0, 36), st.integers(0, 2**24 - 1)) | uint32
+)
+
+
+@given(FORMS | st.sampled_from((0x01003456, 0x20FFFFFF, 0x21010000, 0x2100FFFF, 0x22000100, 0x02000056)))
+def test_no_target_is_read_from_a_form_that_is_none(bits: int) -> None:
+    spec = replace(SPEC.pow, fixed_difficulty=False, genesis_bits=bits, pow_limit_bits=0x2100FFFF)
+    light = world()
+    light.state.set_storage(ADDRESS, artefact("PowLightClient").slots["rules"], packed_rules(spec))
+    try:
+        expected = next_bits(spec, 0, spec.genesis_time)
+    except errors.BadCompact:
+        with pytest.raises(Reverted, match="bits"):
+            light.view("nextBits", 0, spec.genesis_time)
+    else:
+        assert light.view("nextBits", 0, spec.genesis_time) == expected
+    finally:
+        light.state.set_storage(ADDRESS, artefact("PowLightClient").slots["rules"], packed_rules(SPEC.pow))
 
 
 @given(st.integers(1, 2**32 - 1))

@@ -25,6 +25,7 @@ class Commands(LazyGroup):
         "wallet": Place("wallet", "app", "Money"),
         "bridge": Place("bridge", "app", "Money"),
         "rewards": Place("rewards", "app", "Money"),
+        "workload": Place("workload", "app", "Nodes of the carrier network"),
         "genesis": Place("genesis", "app", "Money"),
         "db": Place("db", "app", "Stopped node"),
         "export": Place("chain_io", "export", "Stopped node"),

@@ -338,7 +338,7 @@ class DposMachine:
         context = self.engine.require_context(parent, slot)
         self._check_certificate(candidate.certificate, parent)
         withdrawals = self.pow_facts.due_withdrawals(view)
-        payload, offences = self._accepted(view, parent, candidate, context, withdrawals)
+        payload, offences = self._accepted(view, parent, candidate, context, withdrawals, go_on)
         header = self._draft(parent, candidate, context, payload, withdrawals)
         recording = RecordingView(view)
         record = self._planned(parent, slot, payload.certificate)
@@ -373,6 +373,7 @@ class DposMachine:
         candidate: Candidate,
         context: RoundContext,
         withdrawals: Sequence[Withdrawal],
+        go_on: Callable[[], bool],
     ) -> tuple[Payload, list[Offence]]:
         """Give the payload without what would be refused: it is tried on a run that is thrown away."""
         payload = Payload(candidate.certificate, tuple(candidate.evidence))
@@ -381,7 +382,8 @@ class DposMachine:
             return payload, []
         draft = self._draft(parent, candidate, context, payload, ())
         run = self.world.run(view, self._env(draft, parent))
-        trial = PayloadTrial(self.spec.dpos, self._steps, run, self._room(withdrawals, payload))
+        room = self._room(withdrawals, payload)
+        trial = PayloadTrial(self.spec.dpos, self._steps, run, room, go_on)
         headers = trial.pow_headers(candidate.pow_headers)
         proofs = trial.deposit_proofs(candidate.deposit_proofs)
         evidence, offences = trial.evidence(candidate.evidence, self.signatures)

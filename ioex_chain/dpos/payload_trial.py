@@ -1,6 +1,6 @@
 """What a producer puts into its payload: what the block's own rules take (docs/protocol.md section 4.6)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ioex_chain.dpos import errors, payload_rules
 from ioex_chain.dpos.evidence import Offence
@@ -25,12 +25,15 @@ class PayloadTrial:
     To be asked in the order of the block: headers, proofs, evidence.
     """
 
-    def __init__(self, spec: DposSpec, steps: SystemSteps, run: Execution, room: int) -> None:
-        """`room`: bytes of the block for PoW headers and proofs."""
+    def __init__(
+        self, spec: DposSpec, steps: SystemSteps, run: Execution, room: int, go_on: Callable[[], bool]
+    ) -> None:
+        """`room`: bytes of the block for PoW headers and proofs; none is tried once `go_on` says no."""
         self._spec = spec
         self._steps = steps
         self._run = run
         self._room = room
+        self._go_on = go_on
 
     def pow_headers(self, wanted: Iterable[bytes]) -> tuple[bytes, ...]:
         """Give the headers that the light client takes, at most as many as a block may carry."""
@@ -85,7 +88,8 @@ class PayloadTrial:
         return tuple(item for item, _ in kept.values()), [one for _, one in kept.values()]
 
     def _fits(self, item: bytes) -> bool:
-        return len(item) + _LIST_HEAD <= self._room and self._run.system_gas_left > SYSTEM_RESERVE
+        has_room = len(item) + _LIST_HEAD <= self._room and self._run.system_gas_left > SYSTEM_RESERVE
+        return has_room and self._go_on()
 
     def _keep(self, kept: list[bytes], item: bytes) -> None:
         self._room -= len(item) + _LIST_HEAD

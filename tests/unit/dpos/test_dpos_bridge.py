@@ -220,6 +220,18 @@ def test_a_producer_keeps_to_the_numbers_and_to_the_room(forge: BridgeForge) -> 
     assert len(block.raw) < 4_000
 
 
+def test_no_item_is_tried_when_the_time_is_over(forge: BridgeForge) -> None:
+    forge.mine(count=5)
+    answers = iter([True, True, False, False])
+    made = forge.machine.assemble(
+        DictView(dict(forge.rows[forge.genesis.header.hash])),
+        forge.entry(forge.genesis),
+        Candidate(1, pow_headers=forge.headers(1, 5), deposit_proofs=(forge.proof(1, index=0),)),
+        go_on=lambda: next(answers),
+    )
+    assert made.payload.pow_headers == forge.headers(1, 2)
+
+
 def test_items_leave_gas_for_the_calls_after_them() -> None:
     forge = BridgeForge(system_gas_limit=SYSTEM_RESERVE + 500_000)
     forge.mine(count=20)

@@ -13,6 +13,7 @@ class Commands(LazyGroup):
     places = {  # noqa: RUF012 - a table that nobody changes
         "init": Place("arbitrator", "init", _KEYS),
         "run": Place("arbitrator_run", "run", _KEYS),
+        "destroy-key": Place("arbitrator_destroy", "destroy_key", _KEYS),
         "status": Place("arbitrator", "status", _REGISTRY),
         "jail": Place("arbitrator", "jail", _REGISTRY),
         "register": Place("arbitrator", "register", _REGISTRY),

@@ -3,9 +3,12 @@
 from dataclasses import replace
 
 import pytest
+import rlp
 from chaingen.dpos_bridge import ALICE, BOB, REWARD, SCRIPT, BridgeForge, deposit
 from chaingen.dpos_forge import ADDRESSES, KEYS, DictView
+from trie import HexaryTrie
 
+from ioex_chain.crypto.hashes import keccak256
 from ioex_chain.dpos import evidence
 from ioex_chain.dpos.block import Block
 from ioex_chain.dpos.codec import decode_block
@@ -16,6 +19,7 @@ from ioex_chain.dpos.payload_trial import SYSTEM_RESERVE
 from ioex_chain.dpos.pow_facts import StatePowFacts, requests_hash
 from ioex_chain.dpos.schedule import round_seed
 from ioex_chain.dpos.votes import SealEvidence
+from ioex_chain.evm import roots
 from ioex_chain.evm.block import GWEI, BlockRun
 from ioex_chain.evm.bridge import (
     BridgeReader,
@@ -30,6 +34,7 @@ from ioex_chain.evm.bridge import (
 from ioex_chain.evm.light_client import LightClientReader
 from ioex_chain.evm.types import Receipt
 from ioex_chain.primitives.types import COIN
+from ioex_chain.rpc.eth import render
 
 
 @pytest.fixture
@@ -98,6 +103,24 @@ def test_a_proven_deposit_is_paid_in_the_next_block(forge: BridgeForge) -> None:
     assert forge.state(tip).get_balance(BOB) == 3 * 10**18
     txid = forge.mined[1].transactions[1].txid
     assert [forge.bridge(tip).credit_of(txid, vout) for vout in range(2)] == [1, 2]
+
+
+def test_wallets_see_credits_as_withdrawals_and_can_have_them_proven(forge: BridgeForge) -> None:
+    forge.mine(deposit("one", (ALICE, 7)))
+    forge.mine(count=2)
+    tip = forge.extend(forge.genesis, pow_headers=forge.headers(1, 3), deposit_proofs=(forge.proof(1),))
+    tip = forge.extend(tip)
+    shown = render.whole_block_json(tip, None)
+    header = {name: shown[name] for name in ("number", "withdrawalsRoot", "requestsHash", "stateRoot")}
+    assert shown["withdrawals"] == [
+        {"index": hex(n), "validatorIndex": hex(kind), "address": "0x" + to.hex(), "amount": hex(gwei)}
+        for n, kind, to, gwei in ((0, 1, ALICE, 70), (1, 0, forge.spec.contracts.reward_pool, REWARD))
+    ]
+    assert header["withdrawalsRoot"] == "0x" + roots.withdrawals_root(tip.withdrawals).hex()
+    nodes = [rlp.decode(node) for node in roots.account_proof(DictView(forge.rows[tip.header.hash]), ALICE)]
+    root = bytes.fromhex(header["stateRoot"][2:])
+    account = rlp.decode(HexaryTrie.get_from_proof(root, keccak256(ALICE), nodes))
+    assert int.from_bytes(account[1], "big") == 70 * GWEI
 
 
 def test_headers_come_before_the_proofs_of_a_block(forge: BridgeForge) -> None:

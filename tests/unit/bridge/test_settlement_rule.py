@@ -1,12 +1,16 @@
 """Settlements that stand: payouts, sets, change, totals, what is undone, and what readers find."""
 
+import inspect
+import re
+from pathlib import Path
+
 import pytest
 from chaingen.harness import replay, replay_hash, state_hash
 from chaingen.settlements import SettlementWorld, arbitrators, edited, keys_of
 from chaingen.specs import NODE_REWARDS, key
 from settlement_cases import good, handed_over, joint, prepared
 
-from ioex_chain.bridge.dpos_light import Votes
+from ioex_chain.bridge.dpos_light import Requests, Votes
 from ioex_chain.bridge.settlement import CannotSettle, change_of, choose_coins, settlement_rule
 from ioex_chain.crypto.address import deposit_script, reserve_change_script
 from ioex_chain.dpos.sets import quorum_of
@@ -342,3 +346,27 @@ def test_the_row_reads_back_and_damage_is_seen() -> None:
             decode_state(row[:at])
     with pytest.raises(DecodeError):
         decode_state(row + b"\0")
+
+
+def test_the_pages_examples() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
+    examples = re.findall(r"`([0-9a-f]{60,})`", page.split("### 6.1")[1].split("## 7")[0])
+    payment, handover, _, shown, votes = examples
+    assert Requests.decode(bytes.fromhex(shown)) == Requests(
+        2, (bytes.fromhex(payment), bytes.fromhex(handover))
+    )
+    assert Requests.decode(bytes.fromhex(shown)).encode().hex() == shown
+    assert Votes.decode(bytes.fromhex(votes)) == Votes(3, 0b1011, tuple(bytes((n,)) * 65 for n in (1, 2, 3)))
+    assert Votes.decode(bytes.fromhex(votes)).encode().hex() == votes
+
+
+def test_the_page_names_every_word() -> None:
+    page = (
+        (Path(__file__).parents[3] / "docs" / "protocol.md").read_text().split("### 6.2")[1].split("## 7")[0]
+    )
+    words = {
+        item.reason.removeprefix("bad-settlement")
+        for _, item in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(item, errors.SettlementError)
+    } - {"", "-stale"}
+    assert words == set(re.findall(r"`(-[a-z-]+)`", page))

@@ -342,6 +342,7 @@ def test_malformed_transactions_are_refused_though_their_tree_has_them(world):
         (raw[:41] + b"\xfd\x00\x00" + raw[42:], "size form"),
         (raw[:41] + b"\xfd\xff\xff" + raw[42:], "truncated"),
         (simple(2)[:41] + b"\x64" + simple(2)[42:], "truncated"),
+        (simple(2)[:-1], "truncated"),
         (raw[: out - 1] + b"\0" + raw[out:], "no such output"),
         (raw[: out - 1] + b"\xfd\x01\x00" + raw[out:], "size form"),
         (raw[: out - 1] + b"\x07" + raw[out:], "truncated"),

@@ -74,8 +74,8 @@ class History:
             self.fork_dpos: 4,
             self.lose_votes: 2,
             self.pause_finality: 1,
-            self.crash_pow: 2,
-            self.crash_dpos: 2,
+            self.crash_pow: 3,
+            self.crash_dpos: 3,
             self.change_set: 3,
             self.rotate_key: 1,
             self.claim: 2,
@@ -198,10 +198,11 @@ class History:
         self.world.call(self._account(), "Bridge", "retire()", value=self.chance.randint(1, WEI))
 
     def prove_by_transaction(self) -> None:
-        """Anybody proves a deposit by a paid transaction: one that waits, or one that was credited before."""
+        """Anybody proves a deposit by a paid transaction: one that waits, is new, or was credited."""
         known = list(self.invariants.pow.deposits.values())
         if known:
-            proof = self.world.relayers[0].proof_of(self.chance.choice(known).name)
+            chosen = self.chance.choice(known if self.chance.random() < 0.5 else known[-3:])
+            proof = self.world.relayers[0].proof_of(chosen.name)
             self.world.calls.send(self._account(), self.world.contracts["Bridge"], proof_call(proof))
 
     # --- relaying ---
@@ -243,6 +244,9 @@ class History:
         """Some blocks get no quorum, and a longer branch without them comes."""
         was, self.world.is_voting = self.world.is_voting, False
         depth = self.chance.randint(1, 3)
+        if depth > 1:  # so that something is credited on the branch that is left
+            self.mine()
+            self.withdraw()
         for _ in range(depth):
             self.world.produce()
         self.invariants.check()
@@ -262,7 +266,7 @@ class History:
 
     def crash_pow(self) -> None:
         work = self.chance.choice((self.mine, self.odd_deposit, self.fork_pow))
-        self.world.crash_pow(work, self.chance.randint(1, 2), applied=self.chance.random() < 0.5)
+        self.world.crash_pow(work, self.chance.choice((1, 1, 2)), applied=self.chance.random() < 0.5)
 
     def crash_dpos(self) -> None:
         work = self.chance.choice((self.produce, self.fork_dpos))

@@ -25,7 +25,7 @@ from ioex_chain.primitives import rlp
 from ioex_chain.primitives.types import COIN
 
 from .bridge_dpos import DposSide
-from .bridge_dpos_model import WEI_PER_GWEI, DposModel
+from .bridge_dpos_model import WEI_PER_GWEI, DposModel, DposRow
 from .bridge_pow_model import PowModel
 from .bridge_world import BridgeWorld
 
@@ -116,6 +116,7 @@ class Invariants:
         assert bridge.request(row.count + 1) is None
         for name in row.credited:
             assert bridge.is_credited(*name)
+        self.only_what_is_buried_was_credited(row)
         credited = sum(self.dpos.outputs[name][1] for name in self.dpos.credited)
         assert bridge.credited_deposits == 10 * credited
         due = bridge.due_credits(1 << 62)
@@ -125,6 +126,17 @@ class Invariants:
         assert sum(1 for item in due if item.validator_index) == len(self.dpos.credited) - row.taken_deposits
         cap = self.world.spec.bridge.daily_outflow_cap
         assert bridge.outflow_on(self.world.dpos.head.header.header.timestamp) <= cap
+
+    def only_what_is_buried_was_credited(self, row: DposRow) -> None:
+        """What the newest block credited has k blocks above it on this node's PoW chain."""
+        if self.is_broken_by_reorganisation:
+            return
+        buried = self.pow.now.height - self.world.spec.pow.burial_depth
+        assert self.bridge.counted_height <= max(0, buried), "a reward was counted before it was buried"
+        for name in row.credited:
+            found = self.pow.deposits.get(name)
+            assert found is not None, "a deposit was credited that does not exist"
+            assert found.height <= buried, "a deposit was credited before it was buried"
 
     def rewards_are_counted_once(self) -> None:
         bridge, light = self.bridge, self.light

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from ioex_chain.bridge.deposits import Deposit, find_deposits
+from ioex_chain.ledger.errors import UnknownBlock
 from ioex_chain.ledger.types import Entry
+from ioex_chain.pow.block import Block
 from ioex_chain.pow.header import Header
 from ioex_chain.pow.ledger import PowLedger
 from ioex_chain.primitives.types import BlockHash, TxHash
@@ -38,8 +40,8 @@ def missing_deposits(ledger: PowLedger, credited: Credited) -> tuple[MissingDepo
     """
     found: dict[tuple[TxHash, int], MissingDeposit] = {}
     lowest = ledger.head.height
-    for entry in _left(ledger):
-        for _, deposit in find_deposits(ledger.body(entry.hash)):
+    for entry, block in _left(ledger):
+        for _, deposit in find_deposits(block):
             if credited.is_credited(deposit.txid, deposit.vout):
                 found[deposit.txid, deposit.vout] = MissingDeposit(deposit, entry.hash, entry.height)
                 lowest = min(lowest, ledger.fork_point(entry, ledger.head).height)
@@ -49,15 +51,16 @@ def missing_deposits(ledger: PowLedger, credited: Credited) -> tuple[MissingDepo
     return tuple(sorted(found.values(), key=lambda missing: (missing.height, missing.deposit)))
 
 
-def _left(ledger: PowLedger) -> Iterator[Entry[Header]]:
+def _left(ledger: PowLedger) -> Iterator[tuple[Entry[Header], Block]]:
     """Give every block off the best chain whose body is kept, each once."""
     seen: set[BlockHash] = set()
     for tip in ledger.tips():
         entry: Entry[Header] | None = tip
         while entry is not None and entry.hash not in seen and not ledger.is_on_best_chain(entry):
             seen.add(entry.hash)
-            if ledger.body_bytes(entry.hash) is not None:
-                yield entry
+            block = _body(ledger, entry)
+            if block is not None:
+                yield entry, block
             entry = entry.parent
 
 
@@ -66,6 +69,14 @@ def _mined(ledger: PowLedger, first: int, wanted: set[TxHash]) -> set[TxHash]:
     found: set[TxHash] = set()
     for height in range(first, ledger.head.height + 1):
         entry = ledger.entry_at(height)
-        if entry is not None and ledger.body_bytes(entry.hash) is not None:
-            found.update(tx.txid for tx in ledger.body(entry.hash).transactions if tx.txid in wanted)
+        block = None if entry is None else _body(ledger, entry)
+        if block is not None:
+            found.update(tx.txid for tx in block.transactions if tx.txid in wanted)
     return found
+
+
+def _body(ledger: PowLedger, entry: Entry[Header]) -> Block | None:
+    try:
+        return ledger.body(entry.hash)
+    except UnknownBlock:
+        return None

@@ -233,6 +233,39 @@ def _checks(rules: Rules, head: PowFigures, dpos: DposFigures, buried: PowFigure
     return found
 
 
+# --- counted ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Both chains counted coin by coin and account by account, beside what the totals say."""
+
+    unspent: int
+    """All unspent outputs of the PoW chain."""
+    reserve: int
+    """Those of deposit and reserve programs."""
+    balances: int
+    """All balances of the DPoS chain, the Bridge's among them."""
+    reserve_total: int
+    credited: int
+    """What genesis and blocks have ever added to balances."""
+
+    @property
+    def reserve_difference(self) -> int:
+        """Reserve counted less the reserve's total: zero."""
+        return self.reserve - self.reserve_total
+
+    @property
+    def balances_difference(self) -> int:
+        """Balances less all that was ever added: zero, or less by what contracts destroyed for ever."""
+        return self.balances - self.credited
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the totals are what can be counted."""
+        return self.reserve_difference == 0 and self.balances_difference <= 0
+
+
 # --- supply ----------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ioex_chain.cli.bridge_text import deposit_line, print_bridge, print_solvency, withdrawal_line
+from ioex_chain.cli.bridge_text import (
+    deposit_line,
+    print_bridge,
+    print_count,
+    print_solvency,
+    withdrawal_line,
+)
 from ioex_chain.cli.contract_options import progress
 from ioex_chain.cli.dpos_node import (
     AccountIndex,
@@ -60,6 +66,7 @@ TransferText = Annotated[
     typer.Argument(help="txid:vout or txid of a deposit; number or 0x... of a withdrawal; all without it."),
 ]
 SOUND = ("sound", "void")
+COUNT_SECONDS = 620.0
 
 
 @app.command()
@@ -276,14 +283,26 @@ def status(session: Session, transfer: TransferText = None) -> None:
 
 @app.command()
 @command(*SETTINGS)
-def solvency(session: Session) -> None:
+def solvency(
+    session: Session,
+    count: Annotated[
+        bool, typer.Option("--count", help="Count every coin and account too; minutes on a long chain.")
+    ] = False,
+) -> None:
     """Show whether everything on the DPoS chain is backed by the reserve; exits with 1 when it is not shown.
 
     That is so for a hole, and also while the node lacks blocks of one chain.
     """
-    with open_node(session) as node:
+    with open_node(session, COUNT_SECONDS if count else 60.0) as node:
         check_chain(node, session.spec().dpos.chain_id)
         found = node.call("ioex_getSolvency")
-    session.show(found, lambda: print_solvency(found))
-    if found["verdict"] not in SOUND:
+        counted = node.call("ioex_countSupply") if count else None
+
+    def text() -> None:
+        print_solvency(found)
+        if counted is not None:
+            print_count(counted)
+
+    session.show(found if counted is None else {**found, "counted": counted}, text)
+    if found["verdict"] not in SOUND or (counted is not None and not counted["sound"]):
         raise SystemExit(EXIT_FAILED)

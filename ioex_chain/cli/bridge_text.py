@@ -127,8 +127,20 @@ def print_solvency(found: dict[str, Any]) -> None:
     rows.append(
         f"{ioex(found['difference']):>34}  difference, DPoS block {number(found['dposBlock']['number'])}"
     )
-    total = found["supply"]["total"]
-    if total is not None:
-        rows.append(f"{ioex(total):>34}  exists in all")
     for row in rows:
         out.print(row, highlight=False, soft_wrap=True)
+
+
+def print_count(found: dict[str, Any]) -> None:
+    """Print what was counted."""
+    supply = found["supply"]
+    rows = {
+        "reserve, counted": found["reserve"],
+        "  less its total": found["reserveDifference"],
+        "balances, counted": found["balances"],
+        "  less all ever credited": found["balancesDifference"],
+        "exists in all": supply["total"],
+        "  left unclaimed by miners": supply["unclaimed"],
+    }
+    for words, amount in rows.items():
+        out.print(f"{ioex(amount):>34}  {words}", highlight=False, soft_wrap=True)

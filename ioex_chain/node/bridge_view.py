@@ -6,10 +6,21 @@ DPoS chain has then requested, unless this node's DPoS chain is behind.
 
 from collections.abc import Sequence
 
-from ioex_chain.bridge.solvency import Buried, DposFigures, PowFigures, Rules, Supply, Verdict, solvency
+from ioex_chain.bridge.solvency import (
+    Buried,
+    Counted,
+    DposFigures,
+    PowFigures,
+    Rules,
+    Supply,
+    Verdict,
+    solvency,
+)
+from ioex_chain.evm.accounts import decode_account
 from ioex_chain.evm.bridge import Door as ContractDoor
 from ioex_chain.evm.bridge import Withdraw, decode_request
 from ioex_chain.evm.genesis import node_rewards_balance
+from ioex_chain.evm.schema import ACCOUNT
 from ioex_chain.evm.types import WEI_PER_POW_UNIT
 from ioex_chain.node.bridge_deposits import Deposits
 from ioex_chain.node.bridge_pow import PowSide
@@ -17,9 +28,11 @@ from ioex_chain.node.bridge_requests import RequestPlaces
 from ioex_chain.node.bridge_side import Side, dpos_side
 from ioex_chain.node.chain_service import ChainService
 from ioex_chain.node.dpos_service import DposService
-from ioex_chain.pow.reserve import NumberedSet
+from ioex_chain.pow.reserve import NumberedSet, reserve_state, scan_reserve
+from ioex_chain.pow.utxo import scan_coins
 from ioex_chain.rpc.bridge_port import (
     BridgeView,
+    CountView,
     DepositProofView,
     DepositView,
     Door,
@@ -199,11 +212,29 @@ class NodeBridge:
             where=where,
             void=self._solo,
         )
-        spec = self._spec
-        most = spec.pow.miner_reward + spec.pow.arbitrator_reward
-        mined = WEI_PER_POW_UNIT * most * head.height
-        supply = Supply(WEI_PER_POW_UNIT * spec.token.supply, mined, None)
-        return SolvencyView(side.block, head.hash, head.height, result, supply)
+        return SolvencyView(side.block, head.hash, head.height, result, self._supply(head.height))
+
+    def _supply(self, height: int, unspent: int | None = None) -> Supply:
+        """Give what exists at a height; `unspent` (wei) is the sum of all outputs, if it was counted."""
+        spec, unit = self._spec, WEI_PER_POW_UNIT
+        genesis = unit * spec.token.supply
+        mined = unit * (spec.pow.miner_reward + spec.pow.arbitrator_reward) * height
+        return Supply(genesis, mined, None if unspent is None else genesis + mined - unspent)
+
+    def count(self) -> CountView:
+        """Count every unspent output and every balance; minutes on a long chain."""
+        unit = WEI_PER_POW_UNIT
+        with self._pow.ledger.snapshot() as view:
+            head = view.head
+            total = unit * reserve_state(view).reserve
+            unspent = unit * sum(coin.value for _, coin in scan_coins(view))
+            reserve = unit * sum(coin.value for _, coin in scan_reserve(view))
+        with dpos_side(self._dpos) as side:
+            balances = sum(decode_account(row).balance for _, row in side.view.scan(ACCOUNT))
+            reader = side.bridge
+            made = reader.credited_rewards + reader.credited_deposits - reader.queued_gwei()
+            counted = Counted(unspent, reserve, balances, total, self._genesis + _GWEI * made)
+        return CountView(side.block, head.hash, head.height, counted, self._supply(head.height, unspent))
 
     def _figures(self, head: PowFigures, side: Side) -> DposFigures:
         reader = side.bridge

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from ioex_chain.bridge.solvency import Solvency, Supply
+from ioex_chain.bridge.solvency import Counted, Solvency, Supply
 from ioex_chain.dpos.votes import Checkpoint
 from ioex_chain.primitives.errors import IoexError
 
@@ -229,6 +229,17 @@ class SolvencyView:
 
 
 @dataclass(frozen=True, slots=True)
+class CountView:
+    """What was counted after one block of each chain."""
+
+    dpos: Checkpoint
+    pow_head: bytes
+    pow_height: int
+    result: Counted
+    supply: Supply
+
+
+@dataclass(frozen=True, slots=True)
 class DepositProofView:
     """Arguments of Bridge.proveDeposit, and the whole call."""
 
@@ -270,6 +281,10 @@ class BridgePort(Protocol):
 
     def solvency(self) -> SolvencyView:
         """Set both chains against each other."""
+        ...
+
+    def count(self) -> CountView:
+        """Count every unspent output and every balance; minutes on a long chain."""
         ...
 
     def pool(self) -> PoolView:

@@ -137,6 +137,9 @@ def test_the_whole_bridge_and_its_solvency(shell: CliWorld) -> None:
     assert f"height {shell.bridge.start + 4}, buried {shell.bridge.start + 2}, 0 behind" in text
     assert "every IOEX on the DPoS chain is backed" in shell.text("bridge", "solvency")
     assert shell.run("bridge", "solvency")["difference"] == "0x0"
+    counted = shell.run("bridge", "solvency", "--count")["counted"]
+    assert (counted["sound"], counted["reserveDifference"]) == (True, "0x0")
+    assert "exists in all" in shell.text("bridge", "solvency", "--count")
     shell.world.fork_pow(shell.bridge.k + 2)
     shell.dpos.runs = False
     result = shell.invoke("bridge", "solvency", as_json=False)

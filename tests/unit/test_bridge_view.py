@@ -1,5 +1,6 @@
 """What RPC tells of the bridge, over both real chains: every step of every transfer, doors, solvency."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -259,6 +260,32 @@ async def test_donations_and_retirement_have_their_places(bridge: ViewWorld) -> 
     assert (answer["verdict"], answer["difference"], answer["broken"]) == ("sound", "0x0", [])
     assert answer["parts"]["retired"] == hex(2 * WEI)
     assert all(answer["checks"].values())
+
+
+async def test_every_coin_and_every_account_is_counted(bridge: ViewWorld) -> None:
+    world = bridge.world
+    world.deposit((5 * COIN, ALICE))
+    world.withdraw(ALICE, 3 * COIN, SCRIPT)
+    world.call(ALICE, "Bridge", "retire()", value=2 * WEI)
+    bridge.mine(4)
+    world.mine(modest=True)
+    found = await bridge.ask("ioex_countSupply")
+    assert (found["sound"], found["reserveDifference"], found["balancesDifference"]) == (True, "0x0", "0x0")
+    supply = {name: int(value, 16) for name, value in found["supply"].items()}
+    assert supply["mined"] == 24 * WEI * world.pow.height
+    assert supply["unclaimed"] == 4 * WEI  # what the modest miner left
+    assert supply["total"] == int(found["unspent"], 16) == world.pow.unspent() * 10**10
+    assert int(found["reserve"], 16) == int((await bridge.ask("ioex_getSolvency"))["reserve"], 16)
+
+
+def test_balances_that_nobody_credited_are_found(bridge: ViewWorld) -> None:
+    bridge.mine(1)
+    before = bridge.view.count().result
+    assert before.is_sound
+    assert replace(before, balances=before.balances - 1).is_sound  # a contract destroyed it
+    assert not replace(before, balances=before.balances + 1).is_sound
+    assert not replace(before, reserve=before.reserve - 1).is_sound
+    assert not replace(before, reserve=before.reserve + 1).is_sound
 
 
 def test_a_solo_chain_is_void() -> None:

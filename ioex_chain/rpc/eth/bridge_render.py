@@ -6,12 +6,13 @@ pasted there. All amounts are wei.
 
 from typing import Any
 
-from ioex_chain.bridge.solvency import Solvency
+from ioex_chain.bridge.solvency import Solvency, Supply
 from ioex_chain.crypto.address import script_to_address
 from ioex_chain.dpos.votes import Checkpoint
 from ioex_chain.primitives.types import display
 from ioex_chain.rpc.bridge_port import (
     BridgeView,
+    CountView,
     DepositView,
     Door,
     DposPlace,
@@ -203,12 +204,32 @@ def solvency(view: SolvencyView) -> dict[str, Any]:
         "difference": signed(found.difference),
         "parts": _parts(found),
         "checks": dict(found.checks),
-        "supply": {
-            "genesis": hex(supply.genesis),
-            "mined": hex(supply.mined),
-            "unclaimed": _count(supply.unclaimed),
-            "total": _count(supply.total),
-        },
+        "supply": _supply(supply),
+    }
+
+
+def count(view: CountView) -> dict[str, Any]:
+    """Write what was counted beside what the totals say."""
+    found, supply = view.result, view.supply
+    return {
+        "sound": found.is_sound,
+        "dposBlock": point(view.dpos),
+        "powBlock": {"hash": display(view.pow_head), "height": hex(view.pow_height)},
+        "unspent": hex(found.unspent),
+        "reserve": hex(found.reserve),
+        "reserveDifference": signed(found.reserve_difference),
+        "balances": hex(found.balances),
+        "balancesDifference": signed(found.balances_difference),
+        "supply": _supply(supply),
+    }
+
+
+def _supply(supply: Supply) -> dict[str, str | None]:
+    return {
+        "genesis": hex(supply.genesis),
+        "mined": hex(supply.mined),
+        "unclaimed": _count(supply.unclaimed),
+        "total": _count(supply.total),
     }
 
 

@@ -34,6 +34,7 @@ from ioex_chain.spec.model import NetworkSpec
 GROUP = "ioex bridge"
 MAX_REQUESTS = 256
 """Requests of one answer."""
+COUNT_SECONDS = 600.0
 MAX_TERMS = 4_096
 """Terms of one answer."""
 _PLAIN = re.compile(r"[0-9a-fA-F]{64}")
@@ -174,6 +175,15 @@ class BridgeApi:
         or void (a solo chain).
         """
         return show.solvency(self._bridge.solvency())
+
+    @method("ioex_countSupply", group=GROUP, thread=True, timeout=COUNT_SECONDS)
+    def count_supply(self) -> ObjectResult:
+        """Count every unspent output and every balance, instead of taking the chains' own totals for it.
+
+        `sound` when the reserve is what its total says and the balances are at most what was ever credited;
+        `supply` with what miners left unclaimed. It takes minutes on a long chain.
+        """
+        return show.count(self._bridge.count())
 
     @method("ioex_getRewardPool", group=GROUP, thread=True, errors=(StatePruned,))
     def reward_pool(self) -> ObjectResult:

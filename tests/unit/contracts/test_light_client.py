@@ -13,7 +13,7 @@ from eth_abi import encode
 
 from ioex_chain.evm import light_client
 from ioex_chain.evm.light_client import MAX_HEADER, packed_rules
-from ioex_chain.evm.system import artefact
+from ioex_chain.evm.system import artefact, mapping_slot
 from ioex_chain.pow import errors
 from ioex_chain.pow.difficulty import next_bits
 from ioex_chain.pow.header import Header
@@ -162,6 +162,16 @@ def test_the_median_of_few_headers_and_of_eleven(light: LightWorld, headers: Hea
         light.submit(at)
         past.append(at.time)
     assert past != sorted(past)
+
+
+def test_work_beyond_its_field_is_refused_and_never_wraps(light: LightWorld, headers: Headers) -> None:
+    """No chain of the real world comes near it: the test puts the sum there."""
+    record = mapping_slot(artefact("PowLightClient").slots["records"], headers.genesis.hash)
+    for work, reason in ((2**128 - 2, "work"), (2**128 - 3, "")):
+        light.state.set_storage(ADDRESS, record + 1, work << 96 | SPEC.pow.genesis_time << 64 | (1 << 64) - 1)
+        light.state.lock_changes()
+        assert light.refused(headers.on(headers.genesis)) == reason
+    assert light.reader.best()[1:] == (1, 2**128 - 1)
 
 
 def test_calldata_in_another_form_is_the_same_header(light: LightWorld, headers: Headers) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from chaingen.builder import ChainBuilder, auxpow
 from chaingen.generate import Case, Told, World, all_cases
-from chaingen.light_world import ANYBODY, BRIDGE, OWNER, Headers, LightWorld, function
+from chaingen.light_world import ADDRESS, ANYBODY, BRIDGE, OWNER, Headers, LightWorld, function
 from chaingen.specs import story_spec
 from eth_abi import encode
 

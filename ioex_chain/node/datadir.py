@@ -135,6 +135,11 @@ class DataDir:
         return self.dpos / "txpool.dat"
 
     @property
+    def dpos_evidence(self) -> Path:
+        """Who signed twice, until a final block says so."""
+        return self.dpos / "evidence.dat"
+
+    @property
     def bridge_read(self) -> Path:
         """How far the relayer has read the PoW chain for deposits; without it, it reads again."""
         return self.dpos / "bridge.json"

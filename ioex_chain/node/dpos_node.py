@@ -1,6 +1,7 @@
 """The DPoS half of a node: chain, pool, peers, arbitrators and RPC, started and stopped together."""
 
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -8,6 +9,10 @@ from ioex_chain.dpos.clock_guard import PeerClocks
 from ioex_chain.dpos.follower import Follower
 from ioex_chain.dpos.mempool import Mempool
 from ioex_chain.dpos.mempool_types import PoolPolicy
+from ioex_chain.dpos.registry import RegistryReader
+from ioex_chain.dpos.votes import Evidence
+from ioex_chain.evm.state import FlatState
+from ioex_chain.ledger.errors import UndoMissing, UnknownBlock
 from ioex_chain.node import log
 from ioex_chain.node.arbitration import Arbitrators, load_keys, no_items
 from ioex_chain.node.bridge_metrics import BridgeCollector
@@ -24,6 +29,7 @@ from ioex_chain.node.eth_arbitration import ArbitrationReader
 from ioex_chain.node.eth_engine import EvmEngine
 from ioex_chain.node.eth_node import EthNode
 from ioex_chain.node.eth_port import EthRpcPort
+from ioex_chain.node.evidence_journal import EvidenceJournal, undone
 from ioex_chain.node.lifetime import Lifetime
 from ioex_chain.node.metrics import NodeMetrics
 from ioex_chain.node.no_peers import NoPeers
@@ -92,6 +98,9 @@ class DposNode:
             DposParts(chain, pool, chain.clock, worker, lifetime, NoPeers(chain.ledger), follower)
         )
         self._journal = PoolJournal(datadir.dpos_pool, pool)
+        self._evidence = EvidenceJournal(
+            datadir.dpos_evidence, lambda: self.service.finality, self.service.run
+        )
         self._heavy = HeavyPool(config.call_threads)
         self._parts = AsyncExitStack()
         self._running: DposRunning | None = None
@@ -121,6 +130,8 @@ class DposNode:
         await service.call(self._load_pool)
         service.start()
         parts.push_async_callback(self._keep_pool)
+        await self._load_evidence()
+        parts.push_async_callback(self._keep_evidence)
         solo = None if self._chain.notes is None else self._solo(self._chain.notes)
         clocks = PeerClocks()
         peering = (
@@ -185,6 +196,30 @@ class DposNode:
                 "transaction pool restored", kept=done.kept, refused=done.refused, damaged=done.damaged
             )
         self.service.keep = self._journal.append
+
+    async def _load_evidence(self) -> None:
+        service, kept = self.service, self._evidence.load()
+        if kept:
+            left = await service.call(lambda: self._undone(kept))
+            logger.info("evidence restored", kept=len(left), done=len(kept) - len(left))
+            for item in left:
+                service.follower.on_evidence(item)
+        service.on_outcome.append(self._evidence.on_outcome)
+
+    def _undone(self, kept: Sequence[Evidence]) -> list[Evidence]:
+        """Leave out what final blocks have punished; all stays if that state is not there."""
+        service = self.service
+        with (
+            suppress(UndoMissing, UnknownBlock),
+            closing(service.ledger.state_at(service.ledger.floor)) as state,
+        ):
+            registry = RegistryReader(service.spec, FlatState(state))
+            return undone(kept, service.chain.machine.signatures, registry.takes_evidence)
+        return list(kept)
+
+    async def _keep_evidence(self) -> None:
+        if self.service.failure is None:
+            await self.service.call(self._evidence.write())
 
     async def _keep_pool(self) -> None:
         if self.service.failure is None:

@@ -5,11 +5,20 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from e2e.dpos_network_world import DposNetwork, dev_address
+from e2e.dpos_network_world import DposNetwork, dev_address, dev_key
 from e2e.node_process import NodeDied
+from unit.dpos.finality_world import BLANK
+
+from ioex_chain.crypto.secp256k1 import sign_recoverable
+from ioex_chain.dpos.evidence import of_seals
+from ioex_chain.dpos.evidence_kept import decode_kept, encode_kept
+from ioex_chain.dpos.header import SealedHeader
+from ioex_chain.dpos.seal import seal_digest
+from ioex_chain.dpos.votes import SealEvidence
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("dpos_network")]
 FOUR = {"a": [0], "b": [1], "c": [2], "d": [3]}
@@ -47,6 +56,35 @@ def test_a_newcomer_follows_no_chain_without_its_checkpoint(tmp_path: Path) -> N
         net.wait_final("r", 12)
         assert net.height("w") < 5
         assert net.hash_at("r", 5) == net.hash_at("a", 5)
+
+
+def two_seals(net: DposNetwork, account: int) -> SealEvidence:
+    """Make the proof that a published account sealed two headers for slot 1."""
+    genesis = bytes.fromhex(net.hash_at("a", 0)[2:])
+    key = bytes.fromhex(dev_key(account)[2:])
+    slots = [replace(BLANK, timestamp=net.genesis_time + 1, extra_data=text) for text in (b"one", b"other")]
+    one, other = (
+        SealedHeader(header, sign_recoverable(key, seal_digest(genesis, header.hash))) for header in slots
+    )
+    return of_seals(one, other)
+
+
+def test_evidence_that_was_kept_over_a_restart_ends_in_a_block(tmp_path: Path) -> None:
+    with DposNetwork(tmp_path, {"a": range(4)}) as net:
+        net.wait_final("a", 2)
+        node, proof = net.nodes["a"], two_seals(net, 3)
+        assert node.stop()[0] == 0
+        path = node.datadir.dpos_evidence
+        assert not path.exists() or decode_kept(path.read_bytes()) == []
+        path.write_bytes(encode_kept([proof]))
+        net.start("a", alone=True)
+
+        ranking = lambda: net.ask("a", "ioex_getArbitrators")["ranking"]  # noqa: E731
+        net.wait(lambda: [one["jailed"] for one in ranking()].count(True) == 1)  # its key is burned
+        assert dev_address(3) not in [one["key"].lower() for one in ranking()]
+        net.wait(lambda: net.evidence() == [])  # a final block carries it
+        assert node.stop()[0] == 0
+        assert decode_kept(path.read_bytes()) == []
 
 
 def test_one_of_four_is_killed_and_signs_again(tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ from ioex_chain.spec.model import MAX_OUTPUT, BridgeSpec, NetworkSpec
 
 CHECKS_PER_SIGNATURE = 2
 """What a signature of a certificate costs a block: recovering a key takes twice a verification's time."""
-CONSOLIDATED = 16
-"""A settlement that needs fewer inputs takes arbitrator rewards in: one comes with each block."""
+REWARDS = 16
+"""Inputs that are left for arbitrator rewards, of which each block makes one."""
 _CHANGE = reserve_change_script()
 
 
@@ -186,28 +186,39 @@ def choose_coins(
 ) -> list[tuple[OutPoint, Coin]]:
     """Choose reserve outputs for a settlement of these requests in a block at `height`.
 
-    Largest first until they cover the withdrawals, at least one; then mature arbitrator rewards, up to 16
-    inputs in all. Works with and without indexes. Raises CannotSettle.
+    Largest first until they cover the withdrawals, at least one. Then, so that the reserve stays in few
+    outputs and can always pay a large withdrawal, the next largest and 16 arbitrator rewards, all of them
+    buried, up to the limit of inputs. Works with and without indexes. Raises CannotSettle.
     """
+    limit = spec.bridge.max_settlement_inputs
     read = [read_request(request) for request in requests]
     needed = sum(request.amount for request in read if isinstance(request, Withdraw))
     chosen: dict[OutPoint, Coin] = {}
+    total = 0
     for outpoint, coin in scan_reserve(view):
-        if chosen and sum(found.value for found in chosen.values()) >= needed:
+        covers = bool(chosen) and total >= needed
+        if len(chosen) >= (limit - REWARDS if covers else limit):
             break
-        if len(chosen) == spec.bridge.max_settlement_inputs:
-            break
-        if _is_mature(spec, coin, height):
+        if _is_mature(spec, coin, height) and (not covers or _is_buried(spec, coin, height)):
             chosen[outpoint] = coin
-    if not chosen or sum(coin.value for coin in chosen.values()) < needed:
+            total += coin.value
+    if not chosen or total < needed:
         raise CannotSettle(
-            f"the {spec.bridge.max_settlement_inputs} largest mature reserve outputs do not cover {needed} "
-            "units; settle fewer requests, or wait until coinbase outputs have matured"
+            f"the {limit} largest mature reserve outputs do not cover {needed} units; settle fewer requests, "
+            "or wait until coinbase outputs have matured"
         )
-    rewards = scan_reserve(view, spec.pow.arbitrator_reward)
-    mature = (found for found in rewards if found[0] not in chosen and _is_mature(spec, found[1], height))
-    chosen.update(islice(mature, max(0, CONSOLIDATED - len(chosen))))
+    rewards = (
+        (outpoint, coin)
+        for outpoint, coin in scan_reserve(view, spec.pow.arbitrator_reward)
+        if outpoint not in chosen and _is_mature(spec, coin, height) and _is_buried(spec, coin, height)
+    )
+    chosen.update(islice(rewards, limit - len(chosen)))
     return list(chosen.items())
+
+
+def _is_buried(spec: NetworkSpec, coin: Coin, height: int) -> bool:
+    """Whether no ordinary reorganisation takes the coin, and so the settlement, away again."""
+    return height - coin.height > spec.pow.burial_depth
 
 
 def _is_mature(spec: NetworkSpec, coin: Coin, height: int) -> bool:

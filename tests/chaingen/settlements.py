@@ -156,8 +156,9 @@ class SettlementWorld(PoolWorld):
         count = dpos.counts[height]
         requests = dpos.requests[state.count : count]
         own = min(count - dpos.counts[height - 1], len(requests))
-        if coins is None:
-            coins = choose_coins(self.ledger.view(), self.spec, self.ledger.head.height + 1, requests)
+        if coins is None:  # without those that are only gathered
+            chosen = choose_coins(self.ledger.view(), self.spec, self.ledger.head.height + 1, requests)
+            coins = chosen[:1]
         final, child = dpos.headers[height], dpos.headers[height + 1]
         certificate = certificate or dpos.certificate(height)
         return build_settlement(self.rule, final, child, certificate, requests, own, state, coins)

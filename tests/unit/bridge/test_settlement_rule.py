@@ -301,19 +301,43 @@ def test_the_address_index_knows_reserve_coins() -> None:
     assert spent.outpoint == tx.inputs[0].outpoint
 
 
-def test_coins_are_chosen_largest_first_and_rewards_are_gathered() -> None:
+def test_coins_are_chosen_largest_first_and_the_reserve_is_gathered() -> None:
     world = prepared()
+    world.mine(world.pay(*[(30 * COIN + n, CHANGE) for n in range(60)]))
     for _ in range(30):
         world.mine()
     view, height = world.ledger.view(), world.ledger.head.height + 1
     chosen = choose_coins(view, world.spec, height, world.dpos.requests[2:])
-    assert len(chosen) == 16
-    assert chosen[0][1].value == max(coin.value for _, coin in scan_reserve(view))
-    assert {coin.value for _, coin in chosen[1:]} == {world.spec.pow.arbitrator_reward}
-    tx = world.settlement(4)
-    assert len(tx.inputs) == 16
+    values = [coin.value for _, coin in chosen]
+    assert len(chosen) == len({outpoint for outpoint, _ in chosen}) == 64
+    assert values[:48] == sorted((coin.value for _, coin in scan_reserve(view)), reverse=True)[:48]
+    assert values[48:] == [world.spec.pow.arbitrator_reward] * 16
+    tx = world.settlement(4, coins=chosen)
+    assert len(tx.outputs) == 4
     world.mine(tx)
     assert world.state.reserve == unspent_reserve(world)
+
+
+def test_what_is_only_gathered_must_be_buried() -> None:
+    world = prepared()
+    world.with_reserve(30 * COIN, CHANGE)
+    for _ in range(world.spec.pow.burial_depth):
+        chosen = choose_coins(world.ledger.view(), world.spec, world.ledger.head.height + 1, [])
+        assert 30 * COIN not in [coin.value for _, coin in chosen]
+        world.mine()
+    chosen = choose_coins(world.ledger.view(), world.spec, world.ledger.head.height + 1, [])
+    assert 30 * COIN in [coin.value for _, coin in chosen]
+
+
+def test_a_large_withdrawal_takes_as_many_coins_as_it_needs_buried_or_not() -> None:
+    world = prepared()
+    world.mine(world.pay(*[(50 * COIN, CHANGE)] * 60))
+    largest = next(scan_reserve(world.ledger.view()))[1].value
+    request = world.dpos.withdraw(2 * largest + 2_900 * COIN, BOB)
+    view, height = world.ledger.view(), world.ledger.head.height + 1
+    chosen = choose_coins(view, world.spec, height, [request])
+    assert sum(coin.value for _, coin in chosen) >= 2 * largest + 2_900 * COIN
+    assert len(chosen) <= 64
 
 
 def test_what_cannot_be_built_is_said() -> None:

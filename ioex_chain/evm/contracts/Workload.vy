@@ -188,6 +188,9 @@ DOMAIN_VERSION: constant(bytes32) = keccak256("1")
 RECEIPT_TYPE: constant(bytes32) = keccak256(
     "Receipt(uint256 node,uint256 counterparty,uint256 epoch,uint256 kind,uint256 amount,uint256 nonce)"
 )
+SUBMIT_RECEIPT: constant(bytes4) = method_id(
+    "submitReceipt((uint256,uint256,uint256,uint256,uint256,uint256),bytes)", output_type=bytes4
+)
 DENIAL_TYPE: constant(bytes32) = keccak256(
     "Denial(uint256 node,uint256 counterparty,uint256 epoch,uint256 kind,uint256 nonce)"
 )
@@ -488,13 +491,30 @@ def _take(receipt: Receipt, signature: Bytes[65]):
 
 
 @external
-def submitReceipts(receipts: DynArray[Receipt, MAX_BATCH], signatures: DynArray[Bytes[65], MAX_BATCH]):
+def submitReceipt(receipt: Receipt, signature: Bytes[65]):
     """
-    @notice Hand in receipts with their counterparties' signatures (r, s, v). Anybody may; all count or none.
+    @notice Hand in a receipt with its counterparty's signature (r, s, v). Anybody may.
+    """
+    self._take(receipt, signature)
+
+
+@external
+def submitReceipts(
+    receipts: DynArray[Receipt, MAX_BATCH], signatures: DynArray[Bytes[65], MAX_BATCH]
+) -> uint256:
+    """
+    @notice Hand in receipts. What does not count is passed over, so that nobody can spoil the others by handing one
+            in first or by retiring a node; `submitReceipt` says why.
+    @return How many count
     """
     assert len(receipts) == len(signatures), "one signature for each receipt"
+    counted: uint256 = 0
     for at: uint256 in range(len(receipts), bound=MAX_BATCH):
-        self._take(receipts[at], signatures[at])
+        data: Bytes[388] = abi_encode(receipts[at], signatures[at], method_id=SUBMIT_RECEIPT)
+        if raw_call(self, data, revert_on_failure=False):
+            counted += 1
+    assert counted != 0, "none counts"
+    return counted
 
 
 # --- uptime ----------------------------------------------------------------------------------------------
@@ -539,17 +559,26 @@ def _sighting(epoch: uint256, node: uint256, owner: address) -> uint256:
 
 
 @internal
-def _report(epoch: uint256, node: uint256, seen: uint256, bit: uint256, rules: uint256):
+def _report(epoch: uint256, node: uint256, seen: uint256, bit: uint256, rules: uint256) -> bool:
+    """
+    @dev Passes over what another could have changed a moment ago; the rest is the reporter's own fault.
+    """
     assert seen != 0 and seen < 1 << HOURS, "24 bits, not all zero"
     owner: address = empty(address)
     device: address = empty(address)
     facts: uint256 = 0
     owner, device, facts = staticcall NodeRegistry(self.nodeRegistry).workFacts(node)
-    assert (facts >> 8) & BYTE == ACTIVE, "the node is not active"
+    assert facts != 0, "no such node"
     assert ((facts >> 16) & TIME) // self.epochSeconds <= epoch, "before the node was registered"
     assert owner != msg.sender, "both have one owner"
+    before: uint256 = self.work[epoch][node]
     sighting: uint256 = self._sighting(epoch, node, owner)
-    assert sighting & (bit << REPORTERS_AT) == 0, "counted before"
+    if (
+        (facts >> 8) & BYTE != ACTIVE
+        or before & STRUCK != 0
+        or sighting & (bit << REPORTERS_AT) != 0
+    ):
+        return False
     sighting |= bit << REPORTERS_AT
     needed: uint256 = self._needed(rules, sighting)
     hours: uint256 = 0
@@ -559,21 +588,24 @@ def _report(epoch: uint256, node: uint256, seen: uint256, bit: uint256, rules: u
         if (sighting >> (7 * hour)) & COUNTER >= needed:
             hours += 1
     self.sightings[epoch][node] = sighting
-    before: uint256 = self.work[epoch][node]
-    assert before & STRUCK == 0, "the node's epoch is struck"
     if hours != (before >> HOURS_AT) & BYTE:
         after: uint256 = (before & ~(BYTE << HOURS_AT)) | (hours << HOURS_AT)
         if facts & BYTE == BOOTSTRAP and hours >= (rules >> 216) & BYTE:
             after |= QUALIFIED
         self._set_work(epoch, node, before, after, rules)
     log UptimeReported(node=node, reporter=msg.sender, epoch=epoch, seen=seen, hours=hours)
+    return True
 
 
 @external
-def reportUptime(epoch: uint256, nodes: DynArray[uint256, MAX_NODES], seen: DynArray[uint256, MAX_NODES]):
+def reportUptime(
+    epoch: uint256, nodes: DynArray[uint256, MAX_NODES], seen: DynArray[uint256, MAX_NODES]
+) -> uint256:
     """
-    @notice Say in which 24ths of an epoch that is over a reporter saw nodes up; once for each node.
+    @notice Say in which 24ths of an epoch that is over a reporter saw nodes up; once for each node. Nodes that are
+            not active, struck, or reported by the caller before are passed over.
     @param seen For each node 24 bits, bit 0 the first
+    @return How many count
     """
     assert len(nodes) == len(seen), "one word for each node"
     now: uint256 = self._epoch()
@@ -581,8 +613,12 @@ def reportUptime(epoch: uint256, nodes: DynArray[uint256, MAX_NODES], seen: DynA
     assert now <= epoch + self.reportEpochs, "too late for the epoch"
     bit: uint256 = self._reporter(epoch)
     rules: uint256 = self._rules(epoch)
+    counted: uint256 = 0
     for at: uint256 in range(len(nodes), bound=MAX_NODES):
-        self._report(epoch, nodes[at], seen[at], bit, rules)
+        if self._report(epoch, nodes[at], seen[at], bit, rules):
+            counted += 1
+    assert counted != 0, "none counts"
+    return counted
 
 
 # --- challenges ------------------------------------------------------------------------------------------

@@ -28,9 +28,9 @@ from ioex_chain.spec.identity import network_id
 from ioex_chain.spec.load import NETWORKS, load_network
 
 GOLDEN = {
-    "mainnet": "acc5ba5fb5f07caf5083381114939a9838cad53e1e55dc3ce9dab8a8c97a8ab4",
-    "testnet": "71a5cd6b8c7227ffbaef01bc72b060f04881c07695c1c668d5724355b02d3b75",
-    "devnet": "c45b8a8ac35fea462a36faed337aacc3b364046fcc3f4aaec48ea4a3501565ab",
+    "mainnet": "850a50848af40d4ac69b7785e22daab365f0f03f0b84b08d77eb6a6d6317eeec",
+    "testnet": "87e0e273a8c59a4df0e97a6a2656edf9f0fe2ec6d7b63d8cfda2f0793ecd50a3",
+    "devnet": "e5060097fc1ec3199074f8d9aed1edc8655304ad20345d83fd0504c5a3dc7884",
 }
 
 

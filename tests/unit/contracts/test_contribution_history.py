@@ -102,7 +102,9 @@ class History:
         epoch, nonce = self.now - pick.choice((-1, 0, 0, 0, 0, 1, 1, 2)), pick.randint(0, 9)
         receipt = Receipt(node, other, epoch, pick.randint(1, 3), pick.choice(AMOUNTS), nonce)
         signed = self.world.signature(receipt, by=self.world.devices.get(other, "nobody"))
-        arguments = "submitReceipts", [fields(receipt)], [signed]
+        arguments = pick.choice(
+            (("submitReceipt", fields(receipt), signed), ("submitReceipts", [fields(receipt)], [signed]))
+        )
         if self.attempt(self.model.takes(receipt, self.now), ANYBODY, "Workload", *arguments):
             self.model.counted[slot(receipt)] = receipt.amount
 
@@ -270,6 +272,7 @@ def run(seed: int, steps: int) -> Counter[tuple[str, bool]]:
 def test_random_histories() -> None:
     done = run(1, 250) + run(2, 250) + run(3, 250)
     calls = (
+        "submitReceipt",
         "submitReceipts",
         "reportUptime",
         "strikeDenied",

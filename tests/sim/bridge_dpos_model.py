@@ -124,7 +124,8 @@ class DposModel:
 
     def _with_withdrawals(self, row: DposRow, block: Block) -> DposRow:
         expected = self.due.get(block.header.parent_hash)
-        assert expected is None or block.withdrawals == expected[:16], "not the first credits of the queue"
+        most = self._side.spec.dpos.max_withdrawals
+        assert expected is None or block.withdrawals == expected[:most], "not the first credits of the queue"
         for at, item in enumerate(block.withdrawals):
             assert item.index == row.taken + at, "a credit's index has a gap"
             assert item.amount > 0

@@ -100,6 +100,26 @@ def bridge_network(bridge: dict[str, Any] | None = None, **dpos: Any) -> Network
     )
 
 
+NARROW: dict[str, int] = {
+    "max_withdrawals": 2,
+    "max_pow_headers": 3,
+    "max_merged_headers": 1,
+    "max_deposit_proofs": 2,
+    "stall_slots": 6,
+}
+NARROW_BRIDGE: dict[str, int] = {
+    "max_requests": 2,
+    "max_waiting": 6,
+    "max_settlement_inputs": 3,
+    "daily_outflow_cap": 150 * COIN,
+}
+
+
+def narrow_network() -> NetworkSpec:
+    """Give the network with limits so low that every one of them is met."""
+    return bridge_network(NARROW_BRIDGE, **NARROW)
+
+
 def _paid(network: NetworkSpec, funded: list[bytes]) -> list[Allocation]:
     units = USER_WEI // WEI_PER_POW_UNIT
     rows = [

@@ -1,4 +1,8 @@
-"""The opcode log: every operation with its gas, stack, memory and storage, as debug_trace* show it."""
+"""The opcode log: every operation with its gas, stack, memory and storage, as debug_trace* show it.
+
+Names and forms are those of the execution-apis' StructLog, which Ethereum's clients converge on: memory and
+storage in 0x-prefixed words of 32 bytes, the stack in quantities, `refund` always.
+"""
 
 from typing import Any
 
@@ -13,7 +17,7 @@ _SLOAD, _SSTORE = 0x54, 0x55
 _CREATES = ("CREATE", "CREATE2")
 _MAX_BYTES = 16_000_000
 """About how much JSON a trace may become; what comes later is left out."""
-_STEP_BYTES, _WORD_BYTES = 90, 70
+_STEP_BYTES, _WORD_BYTES = 100, 70
 
 
 class OpcodeLog(Tracer):
@@ -77,11 +81,10 @@ class OpcodeLog(Tracer):
             "gas": frame.gas,
             "gasCost": 0,
             "depth": frame.msg.depth + 1,
+            "refund": frame.world.refund,
             "#": op,
         }
         self._bytes += _STEP_BYTES
-        if frame.world.refund > 0:
-            entry["refund"] = frame.world.refund
         self._add_machine(entry, frame)
         if self._storage and op in (_SLOAD, _SSTORE):
             self._add_storage(entry, frame, op)
@@ -94,9 +97,9 @@ class OpcodeLog(Tracer):
             self._bytes += sum(map(len, entry["stack"])) + 3 * len(frame.stack)
         if self._memory:
             memory = frame.memory.hex()
-            entry["memory"] = [memory[at : at + 64] for at in range(0, len(memory), 64)]
+            entry["memory"] = ["0x" + memory[at : at + 64] for at in range(0, len(memory), 64)]
             self._bytes += _WORD_BYTES * len(entry["memory"])
-        if self._return_data and frame.return_data:
+        if self._return_data:
             entry["returnData"] = hex_data(frame.return_data)
             self._bytes += 2 * len(frame.return_data)
 
@@ -107,7 +110,7 @@ class OpcodeLog(Tracer):
         slot = stack[-1]
         value = frame.world.get_storage(frame.msg.target, slot) if op == _SLOAD else stack[-2]
         slots = self._slots.setdefault(frame.msg.target, {})
-        slots[f"{slot:064x}"] = f"{value:064x}"
+        slots[f"0x{slot:064x}"] = f"0x{value:064x}"
         entry["storage"] = dict(slots)
         self._bytes += 2 * _WORD_BYTES * len(slots)
 

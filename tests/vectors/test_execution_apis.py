@@ -22,6 +22,11 @@ from execution_apis import METHODS, NOT_OFFERED, ROOT, fault_of, validator
 pytestmark = pytest.mark.skipif(not ROOT, reason="IOEX_VECTORS does not name the folder of public vectors")
 
 
+STRUCT_LOG = {
+    *("pc", "op", "gas", "gasCost", "depth", "error", "refund", "stack", "memory", "returnData", "storage"),
+}
+
+
 def hexed(value: bytes) -> str:
     return "0x" + value.hex()
 
@@ -133,6 +138,20 @@ async def test_every_answer_has_the_specified_shape(world: World) -> None:
     await check(world, "eth_uninstallFilter", [filter_])
     done = {"eth_getFilterLogs", "eth_getFilterChanges", "eth_uninstallFilter", "eth_sendRawTransaction"}
     assert asked | done == set(METHODS) - set(NOT_OFFERED)
+
+
+async def test_opcode_traces_have_exactly_the_specified_fields() -> None:
+    """The method's own schema takes any object, because a named tracer may give one."""
+    world = told_world(node_engine)
+    trace = validator({"$ref": "#/components/schemas/OpcodeTransactionTrace"})
+    message = {"to": hexed(CONTRACT), "input": "0x" + "00" * 31 + "09"}
+    for config in ({}, {"enableMemory": True, "enableReturnData": True}, {"disableStack": True}):
+        shown = await world.ask("debug_traceCall", message, "latest", config)
+        assert not list(trace.iter_errors(shown))
+        assert {name for entry in shown["structLogs"] for name in entry} <= STRUCT_LOG
+        (step,) = shown["structLogs"][:1]
+        assert list(trace.iter_errors(shown | {"structLogs": [step | {"storage": {"0": "00"}}]}))
+    world.close()
 
 
 async def test_a_chain_that_synchronises_tells_so_in_the_specified_shape(world: World) -> None:

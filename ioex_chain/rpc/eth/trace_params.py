@@ -103,6 +103,7 @@ _SCHEMA: dict[str, Any] = {
         "disableStorage": {"type": "boolean"},
         "enableReturnData": {"type": "boolean"},
         "limit": {"type": "integer", "minimum": 0},
+        "debug": {"type": "boolean"},
     },
 }
 TraceParam = Annotated[

@@ -55,12 +55,30 @@ def test_opcode_log_adds_up_and_shows_the_machine():
     for first, second in pairwise(outer):
         if first["op"] != "CALL":
             assert second["gas"] == first["gas"] - first["gasCost"]
-    assert logs[-2]["storage"] == {f"{1:064x}": f"{7:064x}"}
+    assert logs[-2]["storage"] == {f"0x{1:064x}": f"0x{7:064x}"}
     assert logs[-2]["stack"] == ["0x7", "0x1"]
     assert logs[-2]["gasCost"] == 2_900 + 2_100
     assert {entry["depth"] for entry in logs} == {1, 2}
     inner_log = next(entry for entry in logs if entry["op"] == "LOG0")
     assert inner_log["memory"] == []
+
+
+def test_opcode_log_has_the_specified_fields_and_forms():
+    """Those of StructLog: what is switched off is absent, memory comes in words, the refund always."""
+    gives = returning(b"\x2a" * 40, "f3")
+    clears = "5f600155" + CALL_INNER + "600d600055" + "5f5f"
+    shown = trace(chain(clears, inner=gives), memory=True, return_data=True, stack=True)
+    logs = shown["structLogs"]
+    always = {"pc", "op", "gas", "gasCost", "depth", "refund", "stack", "memory", "returnData"}
+    assert {frozenset(entry) - {"storage"} for entry in logs} == {frozenset(always)}
+    assert [entry["op"] for entry in logs if "storage" in entry] == ["SSTORE", "SSTORE"]
+    assert (logs[0]["refund"], logs[-1]["refund"]) == (0, 4_800)
+    inner = [entry for entry in logs if entry["depth"] == 2][-1]
+    assert inner["memory"] == ["0x" + "2a" * 32, "0x" + "2a" * 8 + "00" * 24]
+    assert logs[0]["returnData"] == "0x"
+    assert logs[-1]["returnData"] == "0x" + "2a" * 40
+    bare = trace(chain(clears, inner=gives), stack=False, storage=False)["structLogs"]
+    assert {frozenset(entry) for entry in bare} == {frozenset(always - {"stack", "memory", "returnData"})}
 
 
 def test_opcode_log_without_stack_and_with_a_limit():

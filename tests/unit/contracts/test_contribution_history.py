@@ -34,6 +34,7 @@ STEPS = {
     "suspend_or_resume": 5,
     "strike_node": 3,
     "retire": 2,
+    "move_points": 1,
     "register": 1,
 }
 """What happens how often."""
@@ -226,6 +227,17 @@ class History:
         amount = min(due, available) // 10**10 * 10**10
         if self.attempt(amount > 0, ANYBODY, "NodeRewards", "retire"):
             self.model.retired += amount
+
+    def move_points(self) -> None:
+        """Whoever has points tries to give them away; the sums after it say that nothing moved."""
+        owner = self.random.choice(OWNERS)
+        for function, arguments in (
+            ("transfer", (ANYBODY, 1)),
+            ("approve", (ANYBODY, 1)),
+            ("transferFrom", (owner, ANYBODY, 1)),
+        ):
+            self.attempt(False, owner, "GasPoints", function, *arguments)
+        assert self.world.ask("GasPoints", "balanceOf", ANYBODY) == 0
 
     # --- what always holds
 

@@ -66,6 +66,8 @@ TransferText = Annotated[
     typer.Argument(help="txid:vout or txid of a deposit; number or 0x... of a withdrawal; all without it."),
 ]
 SOUND = ("sound", "void")
+UNSOUND = ("hole", "forked")
+"""Verdicts after which deposits may be missing; the others say nothing of it."""
 COUNT_SECONDS = 620.0
 
 
@@ -296,6 +298,8 @@ def solvency(
     with open_node(session, COUNT_SECONDS if count else 60.0) as node:
         check_chain(node, session.spec().dpos.chain_id)
         found = node.call("ioex_getSolvency")
+        if found["verdict"] in UNSOUND:
+            found["missing"] = node.call("ioex_getMissingDeposits")
         counted = node.call("ioex_countSupply") if count else None
 
     def text() -> None:

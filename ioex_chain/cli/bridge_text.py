@@ -127,6 +127,9 @@ def print_solvency(found: dict[str, Any]) -> None:
     rows.append(
         f"{ioex(found['difference']):>34}  difference, DPoS block {number(found['dposBlock']['number'])}"
     )
+    for one in found.get("missing", ()):
+        lost = f"{one['id']}, credited to {one['account']}, was in block {number(one['height'])}"
+        rows.append(f"{ioex(one['amount']):>34}  missing: {lost}")
     for row in rows:
         out.print(row, highlight=False, soft_wrap=True)
 

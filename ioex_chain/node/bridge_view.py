@@ -6,6 +6,7 @@ DPoS chain has then requested, unless this node's DPoS chain is behind.
 
 from collections.abc import Sequence
 
+from ioex_chain.bridge.missing import MissingDeposit, missing_deposits
 from ioex_chain.bridge.solvency import (
     Buried,
     Counted,
@@ -272,6 +273,11 @@ class NodeBridge:
         if entry is None or entry.height > head.height or not self._pow.ledger.is_on_best_chain(entry):
             return None
         return self._pow.reserves.at(entry)
+
+    def missing(self) -> Sequence[MissingDeposit]:
+        """Name the credited deposits that the best PoW chain lacks: what a reorganisation beyond k took."""
+        with dpos_side(self._dpos) as side:
+            return missing_deposits(self._pow.ledger, side.bridge)
 
     # --- rewards ---
 

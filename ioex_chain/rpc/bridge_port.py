@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from ioex_chain.bridge.missing import MissingDeposit
 from ioex_chain.bridge.solvency import Counted, Solvency, Supply
 from ioex_chain.dpos.votes import Checkpoint
 from ioex_chain.primitives.errors import IoexError
@@ -285,6 +286,10 @@ class BridgePort(Protocol):
 
     def count(self) -> CountView:
         """Count every unspent output and every balance; minutes on a long chain."""
+        ...
+
+    def missing(self) -> Sequence[MissingDeposit]:
+        """Name the credited deposits that the best PoW chain lacks: what a reorganisation beyond k took."""
         ...
 
     def pool(self) -> PoolView:

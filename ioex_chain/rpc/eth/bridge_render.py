@@ -6,9 +6,11 @@ pasted there. All amounts are wei.
 
 from typing import Any
 
+from ioex_chain.bridge.missing import MissingDeposit
 from ioex_chain.bridge.solvency import Solvency, Supply
 from ioex_chain.crypto.address import script_to_address
 from ioex_chain.dpos.votes import Checkpoint
+from ioex_chain.evm.types import WEI_PER_POW_UNIT
 from ioex_chain.primitives.types import display
 from ioex_chain.rpc.bridge_port import (
     BridgeView,
@@ -230,6 +232,19 @@ def _supply(supply: Supply) -> dict[str, str | None]:
         "mined": hex(supply.mined),
         "unclaimed": _count(supply.unclaimed),
         "total": _count(supply.total),
+    }
+
+
+def missing(one: MissingDeposit) -> dict[str, Any]:
+    """Write a credited deposit that lost its block."""
+    return {
+        "id": one.deposit.id,
+        "txid": display(one.deposit.txid),
+        "vout": hex(one.deposit.vout),
+        "account": data(one.deposit.account),
+        "amount": hex(WEI_PER_POW_UNIT * one.deposit.amount),
+        "block": display(one.block),
+        "height": hex(one.height),
     }
 
 

@@ -185,6 +185,15 @@ class BridgeApi:
         """
         return show.count(self._bridge.count())
 
+    @method("ioex_getMissingDeposits", group=GROUP, thread=True, errors=(StatePruned,))
+    def missing(self) -> ListResult:
+        """Name deposits that were credited and that no block of the best PoW chain has any more.
+
+        There are none but after a reorganisation deeper than k, when both doors are shut: what the reserve
+        lacks then. `block` and `height` say where the deposit was.
+        """
+        return [show.missing(one) for one in self._bridge.missing()]
+
     @method("ioex_getRewardPool", group=GROUP, thread=True, errors=(StatePruned,))
     def reward_pool(self) -> ObjectResult:
         """Tell what the arbitrators' pool has, has paid and owes."""

@@ -141,10 +141,6 @@ class DepositProofMalformed(DposBlockError):
     """A deposit proof in a payload that is too long or does not decode."""
 
 
-class NoSuchContract(DposBlockError):
-    """A payload item of the PoW chain where the state has no light client and no Bridge."""
-
-
 # --- payload ---------------------------------------------------------------------------------------------
 
 

@@ -48,7 +48,7 @@ class PayloadTrial:
             try:
                 payload_rules.check_pow_header(header)
                 self._steps.submit(self._run, header)
-            except (errors.PowHeaderMalformed, errors.NoSuchContract, SystemCallFailed):
+            except (errors.PowHeaderMalformed, SystemCallFailed):
                 refused += 1
             else:
                 self._keep(kept, header)
@@ -66,7 +66,7 @@ class PayloadTrial:
             try:
                 payload_rules.check_deposit_proof(proof)
                 self._steps.prove(self._run, proof)
-            except (errors.DepositProofMalformed, errors.NoSuchContract, SystemCallFailed):
+            except (errors.DepositProofMalformed, SystemCallFailed):
                 refused += 1
             else:
                 self._keep(kept, proof)

@@ -1,17 +1,16 @@
 """What this chain knows of the PoW chain, and what it tells it: the light client and the Bridge.
 
 The rules of blocks ask here only (docs/protocol.md sections 4.6 and 6). `StatePowFacts` answers from the
-contracts' storage; `GenesisPowFacts` is for a state without contracts, as simulations have it.
+contracts' storage; a simulation without contracts has its own answers.
 """
 
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
-from ioex_chain.dpos.errors import DepositProofMalformed, NoSuchContract, WrongWithdrawals
+from ioex_chain.dpos.errors import DepositProofMalformed, WrongWithdrawals
 from ioex_chain.evm import bridge, light_client
 from ioex_chain.evm.bridge import BridgeReader
-from ioex_chain.evm.genesis import NO_REQUESTS
 from ioex_chain.evm.light_client import LightClientReader
 from ioex_chain.evm.state import FlatState
 from ioex_chain.evm.types import Withdrawal
@@ -47,18 +46,18 @@ class PowFacts(Protocol):
         ...
 
     def header_call(self, header: bytes) -> Call:
-        """Give the call for a PoW header of a payload. Raises NoSuchContract."""
+        """Give the call for a PoW header of a payload."""
         ...
 
     def proof_call(self, proof: bytes) -> Call:
-        """Give the call for a deposit proof of a payload. Raises DepositProofMalformed, NoSuchContract."""
+        """Give the call for a deposit proof of a payload. Raises DepositProofMalformed."""
         ...
 
-    def handover_call(self, number: int, members: Sequence[bytes]) -> Call | None:
+    def handover_call(self, number: int, members: Sequence[bytes]) -> Call:
         """Give the call that hands set `number` over; `members` are keys in the set's order."""
         ...
 
-    def end_call(self, taken: int, slot: int, final_slot: int) -> Call | None:
+    def end_call(self, taken: int, slot: int, final_slot: int) -> Call:
         """Give the Bridge's call at the end of a block.
 
         `taken`: withdrawals of the block; `final_slot`: slot of the block that it records as final.
@@ -112,44 +111,6 @@ class StatePowFacts:
     def end_call(self, taken: int, slot: int, final_slot: int) -> Call:
         """Give Bridge.onBlock."""
         return Call(self._bridge, bridge.on_block(taken, slot, final_slot))
-
-
-class GenesisPowFacts:
-    """Answers with genesis values, where the state has no contracts; takes no item of the PoW chain."""
-
-    def __init__(self, pow_genesis: bytes) -> None:
-        """`pow_genesis` is the 32-byte PoW genesis hash as it is hashed."""
-        self._pow_genesis = pow_genesis
-
-    def buried_hash(self, view: Readable) -> bytes:  # noqa: ARG002 - the state has no light client
-        """Give the PoW genesis hash."""
-        return self._pow_genesis
-
-    def due_withdrawals(self, view: Readable) -> tuple[Withdrawal, ...]:  # noqa: ARG002 - no Bridge
-        """Give no credits."""
-        return ()
-
-    def requests(self, view: Readable) -> tuple[bytes, ...]:  # noqa: ARG002 - as above
-        """Give the accumulator of no requests."""
-        return (NO_REQUESTS,)
-
-    def drained(self, view: Readable) -> int:  # noqa: ARG002 - as above
-        """Give 0."""
-        return 0
-
-    def header_call(self, header: bytes) -> Call:  # noqa: ARG002 - refused whatever it is
-        """Raise NoSuchContract."""
-        raise NoSuchContract("a PoW header, and there is no light client")
-
-    def proof_call(self, proof: bytes) -> Call:  # noqa: ARG002 - as above
-        """Raise NoSuchContract."""
-        raise NoSuchContract("a deposit proof, and there is no Bridge")
-
-    def handover_call(self, number: int, members: Sequence[bytes]) -> None:
-        """Give no call."""
-
-    def end_call(self, taken: int, slot: int, final_slot: int) -> None:
-        """Give no call."""
 
 
 def requests_hash(requests: Sequence[bytes]) -> bytes:

@@ -48,7 +48,7 @@ class SystemSteps:
     def before(self, run: Execution, payload: Payload, offences: Iterable[Offence]) -> None:
         """Carry out the payload: headers, proofs, evidence; `offences` are what the evidence proves.
 
-        Raises PowHeaderRefused, DepositProofRefused, DepositProofMalformed, EvidenceRefused, NoSuchContract.
+        Raises PowHeaderRefused, DepositProofRefused, DepositProofMalformed, EvidenceRefused.
         """
         for place, header in enumerate(payload.pow_headers):
             try:
@@ -67,14 +67,11 @@ class SystemSteps:
                 raise errors.EvidenceRefused(f"against 0x{one.key.hex()}: {error}") from error
 
     def submit(self, run: Execution, header: bytes) -> None:
-        """Give a PoW header to the light client. Raises SystemCallFailed, NoSuchContract."""
+        """Give a PoW header to the light client. Raises SystemCallFailed."""
         run.system_call(*self._pow_facts.header_call(header))
 
     def prove(self, run: Execution, proof: bytes) -> None:
-        """Give a deposit proof to the Bridge.
-
-        Raises SystemCallFailed, DepositProofMalformed, NoSuchContract.
-        """
+        """Give a deposit proof to the Bridge. Raises SystemCallFailed, DepositProofMalformed."""
         run.system_call(*self._pow_facts.proof_call(proof))
 
     def punish(self, run: Execution, one: Offence) -> None:
@@ -89,9 +86,7 @@ class SystemSteps:
         run.system_call(self._registry, system.on_block(ending.key, ending.missed))
         run.system_call(self._pool, system.accrue(ending.key, ending.term, ending.reward))
         facts, handed = self._pow_facts, ending.handover
-        calls = [facts.end_call(ending.taken, ending.slot, ending.final_slot)]
         if handed is not None:
-            calls.insert(0, facts.handover_call(handed.number, [member.key for member in handed.members]))
-        for call in calls:
-            if call is not None:
-                run.system_call(*call)
+            keys = [member.key for member in handed.members]
+            run.system_call(*facts.handover_call(handed.number, keys))
+        run.system_call(*facts.end_call(ending.taken, ending.slot, ending.final_slot))

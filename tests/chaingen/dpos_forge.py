@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from chaingen.dpos_tiny import TinyWorld, decode_tiny
+from chaingen.dpos_tiny import TinyPowFacts, TinyWorld, decode_tiny
 from ioex_chain.crypto.hashes import keccak256
 from ioex_chain.dpos import certificates, codec, seal
 from ioex_chain.dpos.block import Block, Payload
@@ -16,7 +16,7 @@ from ioex_chain.dpos.consensus import DposEngine
 from ioex_chain.dpos.execution import EvmWorld, World
 from ioex_chain.dpos.header import EMPTY_OMMERS_HASH, Header, SealedHeader
 from ioex_chain.dpos.machine import Assembled, BlockReceipt, Candidate, DposMachine
-from ioex_chain.dpos.pow_facts import GenesisPowFacts, PowFacts, StatePowFacts
+from ioex_chain.dpos.pow_facts import PowFacts, StatePowFacts
 from ioex_chain.dpos.records import DposEntry, Record
 from ioex_chain.dpos.sets import ArbitratorSet
 from ioex_chain.dpos.votes import Certificate, Checkpoint, Evidence, Link, Vote
@@ -153,7 +153,7 @@ class Forge:
         engine = DposEngine(self.spec.dpos, self.genesis.header.hash)
         world = self.world(self.spec)
         has_contracts = isinstance(world, EvmWorld)
-        facts: PowFacts = StatePowFacts(self.spec) if has_contracts else GenesisPowFacts(POW_GENESIS)
+        facts: PowFacts = StatePowFacts(self.spec) if has_contracts else TinyPowFacts(POW_GENESIS)
         return engine, DposMachine(self.spec, engine, world, facts)
 
     def open(self, store: KeyValueStore, clock: Clock, **options: Any) -> DposLedger:

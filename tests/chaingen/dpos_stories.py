@@ -368,8 +368,16 @@ STORIES: tuple[Story[Scene], ...] = (
         errors.DepositProofMalformed,
         lambda s: s.payload(deposit_proofs=(bytes(33_306),)),
     ),
-    ("a PoW header", errors.NoSuchContract, lambda s: s.payload(pow_headers=(bytes(80),))),
-    ("a deposit proof", errors.NoSuchContract, lambda s: s.payload(deposit_proofs=(b"proof",))),
+    (
+        "a PoW header where there is no light client",
+        errors.PowHeaderRefused,
+        lambda s: s.payload(pow_headers=(bytes(80),)),
+    ),
+    (
+        "a deposit proof where there is no Bridge",
+        errors.DepositProofRefused,
+        lambda s: s.payload(deposit_proofs=(b"proof",)),
+    ),
     (
         "a credit that nobody is due",
         errors.WrongWithdrawals,

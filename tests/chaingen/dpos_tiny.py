@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ioex_chain.crypto.hashes import keccak256
+from ioex_chain.dpos.pow_facts import Call
 from ioex_chain.dpos.sets import Member
 from ioex_chain.evm import system
 from ioex_chain.evm.block import BlockResult
@@ -20,12 +21,15 @@ from ioex_chain.evm.errors import (
     SystemCallFailed,
     TransactionRefused,
 )
+from ioex_chain.evm.genesis import NO_REQUESTS
 from ioex_chain.evm.receipts import join_blooms, make_receipt, receipts_root
 from ioex_chain.evm.types import BlockEnv, Log, Transaction, TxOutcome, Withdrawal
 from ioex_chain.ledger.types import Readable, StateView
 from ioex_chain.primitives.errors import DecodeError
 from ioex_chain.spec.model import NetworkSpec
 
+NOBODY, BRIDGE = b"\x01" * 20, b"\x02" * 20
+"""A contract that refuses all, and one that takes all."""
 RANKING, VERSION, FEES = b"yranking", b"yversion", b"yfees"
 
 
@@ -85,6 +89,10 @@ class TinyRun:
     def system_call(self, to: bytes, data: bytes) -> bytes:
         if self._starved:
             raise SystemCallFailed("out of gas")
+        if to == NOBODY:
+            raise SystemCallFailed("there is no such contract")
+        if to == BRIDGE:
+            return b""
         words = [data[at : at + 32] for at in range(4, len(data), 32)]
         key = words[0][12:]
         if data[:4] == system.on_evidence(bytes(20), 0, 0)[:4]:
@@ -158,6 +166,37 @@ class TinyRun:
             receipts,
             tuple(self._outcomes),
         )
+
+
+class TinyPowFacts:
+    """`dpos.pow_facts.PowFacts` of a world that knows the PoW genesis block alone, and carries nothing."""
+
+    def __init__(self, pow_genesis: bytes) -> None:
+        self._pow_genesis = pow_genesis
+
+    def buried_hash(self, view: Readable) -> bytes:
+        return self._pow_genesis
+
+    def due_withdrawals(self, view: Readable) -> tuple[Withdrawal, ...]:
+        return ()
+
+    def requests(self, view: Readable) -> tuple[bytes, ...]:
+        return (NO_REQUESTS,)
+
+    def drained(self, view: Readable) -> int:
+        return 0
+
+    def header_call(self, header: bytes) -> Call:
+        return Call(NOBODY, header)
+
+    def proof_call(self, proof: bytes) -> Call:
+        return Call(NOBODY, proof)
+
+    def handover_call(self, number: int, members: Sequence[bytes]) -> Call:
+        return Call(BRIDGE, b"")
+
+    def end_call(self, taken: int, slot: int, final_slot: int) -> Call:
+        return Call(BRIDGE, b"")
 
 
 class TinyWorld:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chaingen.dpos_forge import NETWORK, POW_GENESIS, make_spec, tiny_genesis
-from chaingen.dpos_tiny import RANKING, TinyWorld, decode_tiny, tiny_transaction
+from chaingen.dpos_tiny import RANKING, TinyPowFacts, TinyWorld, decode_tiny, tiny_transaction
 
 from ioex_chain.dpos import evidence
 from ioex_chain.dpos.block import Block
@@ -15,7 +15,6 @@ from ioex_chain.dpos.finality_types import Outcome
 from ioex_chain.dpos.follower import DposHeadChanged, DposLedger
 from ioex_chain.dpos.header import SealedHeader
 from ioex_chain.dpos.machine import DposMachine
-from ioex_chain.dpos.pow_facts import GenesisPowFacts
 from ioex_chain.dpos.records import DposEntry
 from ioex_chain.dpos.votes import Link, SealEvidence, Vote
 from ioex_chain.evm.types import Transaction
@@ -151,7 +150,7 @@ class DposWorld:
         spec = self.spec
         engine = SimEngine(spec.dpos, self.genesis_hash)
         engine.signatures = self.signatures
-        facts = GenesisPowFacts(POW_GENESIS)
+        facts = TinyPowFacts(POW_GENESIS)
         machine = DposMachine(spec, engine, TinyWorld(spec), facts, self.signatures)
         ledger: DposLedger = Ledger(
             store,

@@ -142,7 +142,7 @@ def nodes(
     def text() -> None:
         for one in due:
             out.print(f"epoch {one.epoch}  node {one.node}  {ioex(hex(one.amount))}", highlight=False)
-        out.print(f"{ioex(hex(total))} to claim for {len(numbers)} nodes", highlight=False)
+        out.print(f"{ioex(hex(total))} to claim; nodes: {len(numbers)}", highlight=False)
 
     session.show({"nodes": numbers, "due": [one.plain() for one in due], "total": str(total)}, text)
 

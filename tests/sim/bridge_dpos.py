@@ -13,6 +13,7 @@ from eth_account import Account
 
 from ioex_chain.dpos import certificates, codec, seal
 from ioex_chain.dpos.block import Block, Payload
+from ioex_chain.dpos.execution import EvmWorld
 from ioex_chain.dpos.header import SealedHeader
 from ioex_chain.dpos.machine import BlockReceipt, Candidate, withdrawals_root
 from ioex_chain.dpos.records import DposEntry, Record
@@ -20,20 +21,23 @@ from ioex_chain.dpos.sets import ArbitratorSet
 from ioex_chain.dpos.votes import Certificate, Checkpoint, Link, Vote
 from ioex_chain.evm.senders import sender
 from ioex_chain.evm.state import FlatState
+from ioex_chain.evm.system import artefact, mapping_slot
 from ioex_chain.evm.transactions import decode_transaction
 from ioex_chain.evm.types import Transaction, Withdrawal
-from ioex_chain.ledger.types import HeadChanged
+from ioex_chain.ledger.types import HeadChanged, StateView
 from ioex_chain.node.dpos_build import open_dpos_ledger
 from ioex_chain.primitives.clock import FixedClock
 from ioex_chain.primitives.types import BlockHash
 from ioex_chain.spec.model import NetworkSpec
 
-from .bridge_spec import ACCOUNT_KEY_OF, MEMBER_KEY_OF
+from .bridge_spec import ACCOUNT_KEY_OF, MEMBER_KEY_OF, USER_ACCOUNTS
 from .bridge_store import CrashingStore
 
 T = TypeVar("T")
 GAS_PRICE = 10**11
 CALL_GAS = 3_000_000
+POINTS = 1_000_000
+"""GAS of each user at genesis."""
 
 
 @dataclass
@@ -43,6 +47,20 @@ class Ballots:
     target: int = 0
     source: int = 0
     links: dict[BlockHash, Link] = field(default_factory=dict)
+
+
+class PointsWorld(EvmWorld):
+    """The EVM's state, in whose genesis every user has worked already: GAS that one could try to move."""
+
+    def genesis(self, view: StateView, pow_genesis: bytes) -> None:
+        """Write the genesis state and the points."""
+        super().genesis(view, pow_genesis)
+        state, gas = FlatState(view), self.spec.contracts.addresses["GasPoints"]
+        slots = artefact("GasPoints").slots
+        for account in USER_ACCOUNTS:
+            state.set_storage(gas, mapping_slot(slots["balanceOf"], account), POINTS)
+        state.set_storage(gas, slots["totalSupply"], POINTS * len(USER_ACCOUNTS))
+        state.flush()
 
 
 class DposSide:
@@ -68,7 +86,7 @@ class DposSide:
 
     def open(self) -> None:
         """Open the chain from its rows, as after a start."""
-        rules = open_dpos_ledger(self.spec, self.store, self.clock)
+        rules = open_dpos_ledger(self.spec, self.store, self.clock, world=PointsWorld(self.spec))
         self.ledger, self.engine, self.machine = rules.ledger, rules.engine, rules.machine
         self.schedule = self.engine.schedule
         self.genesis = self.ledger.genesis.hash

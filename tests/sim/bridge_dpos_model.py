@@ -61,6 +61,7 @@ class DposModel:
         self._side = side
         self.bridge = side.spec.contracts.addresses["Bridge"]
         self.pool = side.spec.contracts.reward_pool
+        self.points = side.spec.contracts.addresses["GasPoints"]
         self.rows = [DposRow(side.genesis, 0)]
         self.credited: list[Name] = []
         """Every deposit that this chain says it credited, in that order."""
@@ -110,6 +111,7 @@ class DposModel:
             row = self._with_credit(row, *_parse_proof(proof))
         statuses = self._statuses(entry, block)
         for tx, status in zip(block.transactions, statuses, strict=True):
+            assert not (status and tx.to == self.points), "a call of GAS by a user has succeeded"
             if status and tx.to == self.bridge:
                 row = self._with_call(row, tx)
         row = self._with_handover(row, entry)

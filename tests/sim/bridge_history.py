@@ -13,7 +13,7 @@ from ioex_chain.pow.transaction import Transaction
 from ioex_chain.primitives.types import COIN
 from ioex_chain.spec.model import NetworkSpec
 
-from .bridge_dpos import DposSide
+from .bridge_dpos import POINTS, DposSide
 from .bridge_invariants import Invariants, ask
 from .bridge_pow import PowSide
 from .bridge_relay import proof_call
@@ -79,6 +79,7 @@ class History:
             self.change_set: 3,
             self.rotate_key: 1,
             self.claim: 2,
+            self.move_gas: 2,
             self.retire: 1,
             self.owner_pauses: 1,
         }
@@ -193,6 +194,19 @@ class History:
         term = self.world.dpos.schedule.term_of(max(1, self.world.dpos.slot))
         terms = list(range(max(0, term - 4), term))
         self.world.call(self._account(), "RewardPool", "claim(address,uint256[])", key, terms)
+
+    def move_gas(self) -> None:
+        """Somebody tries to hand points on, or to make some: none of these calls may succeed."""
+        one, other, amount = self._account(), self._account(), self.chance.choice((0, 1, POINTS))
+        name, *args = self.chance.choice(
+            (
+                ("transfer(address,uint256)", other, amount),
+                ("approve(address,uint256)", other, amount),
+                ("transferFrom(address,address,uint256)", other, one, amount),
+                ("mint(uint256,address,uint256,uint256)", 1, one, 1, amount),
+            )
+        )
+        self.world.call(one, "GasPoints", str(name), *args)
 
     def retire(self) -> None:
         self.world.call(self._account(), "Bridge", "retire()", value=self.chance.randint(1, WEI))

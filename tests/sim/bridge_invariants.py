@@ -14,7 +14,7 @@ from ioex_chain.evm.bridge import BridgeReader, Door
 from ioex_chain.evm.light_client import LightClientReader
 from ioex_chain.evm.revert import revert_reason
 from ioex_chain.evm.schema import ACCOUNT
-from ioex_chain.evm.system import selector
+from ioex_chain.evm.system import artefact, mapping_slot, selector
 from ioex_chain.evm.types import WEI_PER_POW_UNIT, BlockEnv
 from ioex_chain.evm.vm_calls import call as run_message
 from ioex_chain.evm.vm_frame import Frame, Message
@@ -24,9 +24,10 @@ from ioex_chain.pow.reserve import ReserveState, reserve_state
 from ioex_chain.primitives import rlp
 from ioex_chain.primitives.types import COIN
 
-from .bridge_dpos import DposSide
+from .bridge_dpos import POINTS, DposSide
 from .bridge_dpos_model import WEI_PER_GWEI, DposModel, DposRow
 from .bridge_pow_model import PowModel
+from .bridge_spec import USER_ACCOUNTS
 from .bridge_world import BridgeWorld
 
 NOBODY = b"\xaa" * 20
@@ -71,6 +72,7 @@ class Invariants:
         self.rewards_are_counted_once()
         self.every_request_is_settled_in_order_and_exactly()
         self.the_reserve_backs_everything()
+        self.nobody_has_moved_gas()
         self.checked += 1
 
     # --- the PoW chain ---
@@ -201,6 +203,13 @@ class Invariants:
         hole = self.credited_for_nothing()
         assert self.is_broken_by_reorganisation or not hole, "a deposit was credited that does not exist"
         assert pow_row.reserve * WEI_PER_POW_UNIT == right - hole
+
+    def nobody_has_moved_gas(self) -> None:
+        """Points stand where work put them."""
+        state, slots = self.world.dpos.state, artefact("GasPoints").slots
+        for account in USER_ACCOUNTS:
+            assert state.get_storage(self.dpos.points, mapping_slot(slots["balanceOf"], account)) == POINTS
+        assert state.get_storage(self.dpos.points, slots["totalSupply"]) == POINTS * len(USER_ACCOUNTS)
 
     # --- the long form ---
 

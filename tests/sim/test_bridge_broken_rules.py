@@ -135,6 +135,12 @@ BROKEN = {
         "self.accumulators[number] = keccak256(request)",
         "requestsHash is not the model's",
     ),
+    "points can be moved": (
+        "GasPoints",
+        'raise "GAS cannot be transferred"',
+        "return True",
+        "a call of GAS by a user has succeeded",
+    ),
     "numbers have gaps": (
         "Bridge",
         "self.requestQueue = queue + 1 + (1 << 192)",

@@ -118,6 +118,30 @@ def test_a_coinbase_output_is_credited_by_its_height_alone() -> None:
     assert bridge.credited_deposits == 0
 
 
+@pytest.mark.soak
+def test_rewards_of_a_long_closure_are_counted_once_and_not_all_in_one_block() -> None:
+    story = Story()
+    world = story.world
+    story.round(4)
+    world.owner_call("Bridge", "pause(uint256)", int(Door.IN))
+    story.round(2)
+    counted = story.invariants.bridge.counted_height
+    for _ in range(540):
+        world.mine()
+    while story.invariants.light.best()[1] < world.pow.height:
+        world.produce()
+        story.invariants.check()
+    assert story.invariants.bridge.counted_height == counted
+    world.owner_call("Bridge", "resume(uint256)", int(Door.IN))
+    world.produce()
+    assert story.invariants.bridge.counted_height == counted + 512
+    world.produce()
+    story.invariants.check()
+    assert story.invariants.bridge.counted_height == world.pow.height - world.spec.pow.burial_depth
+    story.round(2)
+    story.invariants.count_all()
+
+
 def test_genesis_outputs_that_back_balances_are_never_credited() -> None:
     story = Story()
     story.round(8)

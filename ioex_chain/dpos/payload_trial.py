@@ -38,9 +38,9 @@ class PayloadTrial:
     def pow_headers(self, wanted: Iterable[bytes]) -> tuple[bytes, ...]:
         """Give the headers that the light client takes, at most as many as a block may carry."""
         kept: list[bytes] = []
-        merged = refused = 0
+        refused = 0
         for header in wanted:
-            merged += payload_rules.is_merged(header)
+            merged = sum(map(payload_rules.is_merged, (*kept, header)))
             if len(kept) == self._spec.max_pow_headers or merged > self._spec.max_merged_headers:
                 break
             if refused == _REFUSALS or not self._fits(header):

@@ -236,6 +236,8 @@ def test_a_producer_keeps_to_the_numbers_and_to_the_room(forge: BridgeForge) -> 
         tip = forge.pow.merged(forge.pow.block(tip))
         merged.append(tip.header.encode())
     assert len(forge.make(forge.genesis, pow_headers=merged).payload.pow_headers) == 8
+    first = forge.extend(forge.genesis, pow_headers=merged[:2])
+    assert len(forge.make(first, pow_headers=merged).payload.pow_headers) == 8  # two are known
     small = BridgeForge(max_block_size=4_000)
     small.mine(count=70)
     block = small.make(small.genesis, pow_headers=small.headers(1, 70))

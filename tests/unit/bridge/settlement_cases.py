@@ -239,6 +239,23 @@ def _(world: SettlementWorld) -> Transaction:
     return edited(tx, items={2: tx.inputs[0].witness[2] + b"\0"})
 
 
+@case("a certificate of two fields", errors.CertificateUnreadable)
+def _(world: SettlementWorld) -> Transaction:
+    return edited(good(world), items={2: rlp.encode([b"", b"\x07"])})
+
+
+@case("a certificate of four fields", errors.CertificateUnreadable)
+def _(world: SettlementWorld) -> Transaction:
+    votes = votes_of(good(world))
+    fields = [b"", rlp.encode_integer(votes.signers), b"".join(votes.signatures), b""]
+    return edited(good(world), items={2: rlp.encode(fields)})
+
+
+@case("a certificate that is no list", errors.CertificateUnreadable)
+def _(world: SettlementWorld) -> Transaction:
+    return edited(good(world), items={2: b"\x80"})
+
+
 @case("signers written with a zero before them", errors.CertificateUnreadable)
 def _(world: SettlementWorld) -> Transaction:
     tx = good(world)
@@ -503,6 +520,16 @@ def forged_request(world: SettlementWorld, request: bytes) -> Transaction:
 def _(world: SettlementWorld) -> Transaction:
     tx = good(world)
     return edited(tx, items={3: tx.inputs[0].witness[3] + b"\0"})
+
+
+@case("requests without their list", errors.RequestsUnreadable)
+def _(world: SettlementWorld) -> Transaction:
+    return edited(good(world), items={3: rlp.encode([b"\x02"])})
+
+
+@case("a list where a request belongs", errors.RequestsUnreadable)
+def _(world: SettlementWorld) -> Transaction:
+    return edited(good(world), items={3: rlp.encode([b"\x02", [[]]])})
 
 
 @case("requests that are no pair", errors.RequestsUnreadable)

@@ -27,6 +27,8 @@ WITHDRAW = selector("withdraw(bytes)")
 RETIRE = selector("retire()")
 PROVE = selector("proveDeposit(bytes,uint256,bytes32[],bytes,uint256)")
 WEI_PER_GWEI = 10**9
+DESTROY = b"\x30\xff"
+"""Init code `ADDRESS SELFDESTRUCT`: by EIP-6780 what the new contract was given is gone."""
 Name = tuple[bytes, int]
 
 
@@ -50,6 +52,8 @@ class DposRow:
     """Wei."""
     sets: int = 0
     """Handovers."""
+    destroyed: int = 0
+    """Wei that contracts destroyed with themselves: the reserve backs them for nobody."""
     credited: tuple[Name, ...] = ()
     requests: tuple[bytes, ...] = ()
 
@@ -111,6 +115,8 @@ class DposModel:
             row = self._with_credit(row, *_parse_proof(proof))
         statuses = self._statuses(entry, block)
         for tx, status in zip(block.transactions, statuses, strict=True):
+            if status and tx.to is None and tx.data == DESTROY:
+                row = replace(row, destroyed=row.destroyed + tx.value)
             assert not (status and tx.to == self.points), "a call of GAS by a user has succeeded"
             if status and tx.to == self.bridge:
                 row = self._with_call(row, tx)

@@ -14,6 +14,7 @@ from ioex_chain.primitives.types import COIN
 from ioex_chain.spec.model import NetworkSpec
 
 from .bridge_dpos import POINTS, DposSide
+from .bridge_dpos_model import DESTROY
 from .bridge_invariants import Invariants, ask
 from .bridge_pow import PowSide
 from .bridge_relay import proof_call
@@ -81,6 +82,7 @@ class History:
             self.claim: 2,
             self.move_gas: 2,
             self.retire: 1,
+            self.destroy: 1,
             self.owner_pauses: 1,
         }
 
@@ -210,6 +212,10 @@ class History:
 
     def retire(self) -> None:
         self.world.call(self._account(), "Bridge", "retire()", value=self.chance.randint(1, WEI))
+
+    def destroy(self) -> None:
+        """Have a contract destroy itself with what it was given."""
+        self.world.calls.send(self._account(), None, DESTROY, self.chance.randint(0, WEI))
 
     def prove_by_transaction(self) -> None:
         """Anybody proves a deposit by a paid transaction: one that waits, is new, or was credited."""

@@ -24,7 +24,8 @@ class BridgeCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Give one family after the other; in the event loop."""
         try:
-            status, pool, solvency = self._bridge.status(), self._bridge.pool(), self._bridge.solvency()
+            status, pool = self._bridge.status(), self._bridge.pool()
+            solvency = self._bridge.solvency(quick=True)
         except LedgerError:
             return  # a chain is being rebuilt or its disk failed: the other metrics say so
         yield from _doors(status)

@@ -11,7 +11,7 @@ from ioex_chain.evm.types import WEI_PER_POW_UNIT
 from ioex_chain.ledger.errors import UndoMissing, UnknownBlock
 from ioex_chain.ledger.types import Entry, Readable
 from ioex_chain.pow.header import Header
-from ioex_chain.pow.ledger import PowLedger
+from ioex_chain.pow.ledger import PowHeadChanged, PowLedger
 from ioex_chain.pow.mempool import Mempool
 from ioex_chain.pow.reserve import ReserveState, SettlementRecord, reserve_state, settlement_of
 from ioex_chain.pow.script import Form, classify
@@ -46,10 +46,13 @@ class Reserves:
                     self._known.popitem(last=False)
         return found
 
-    def at(self, entry: Entry[Header]) -> PowFigures | None:
-        """Give the figures after a block of the best chain; None when they are not kept any more."""
+    def at(self, entry: Entry[Header], *, quick: bool = False) -> PowFigures | None:
+        """Give the figures after a block of the best chain; None when they are not kept any more.
+
+        `quick` opens no past state: what is not remembered is not given.
+        """
         found = self._known.get(entry.hash)
-        if found is not None:
+        if found is not None or quick:
             return found
         try:
             past = self._ledger.state_at(entry)
@@ -102,6 +105,12 @@ class PowSide:
             entry = None if coin is None else self.ledger.ancestor(view.head, coin.height)
         tx = None if entry is None else self._reader.find_in(txid, entry)
         return None if tx is None or entry is None else (tx, entry)
+
+    def head_changed(self, event: PowHeadChanged) -> None:
+        """Remember the figures of each head, so that they are at hand when it is buried."""
+        with self.ledger.snapshot() as view:
+            if view.head.hash == event.head.hash:
+                self.reserves.of(view.head, view)
 
     def place(self, entry: Entry[Header]) -> PowPlace:
         """Say where a block of the best chain stands."""

@@ -60,6 +60,7 @@ class NodeBridge:
         self._spec = spec
         self._dpos = dpos
         self._pow = PowSide(spec, pow_chain.ledger, pow_chain.mempool, pow_chain.indexes)
+        pow_chain.on_head.append(self._pow.head_changed)
         self._places = RequestPlaces(spec, dpos.ledger, dpos.engine)
         self._deposits = Deposits(spec, self._pow, dpos.ledger)
         self._solo = solo
@@ -191,25 +192,25 @@ class NodeBridge:
 
     # --- solvency ---
 
-    def solvency(self) -> SolvencyView:
-        """Set both chains against each other."""
+    def solvency(self, *, quick: bool = False) -> SolvencyView:
+        """Set both chains against each other; `quick` opens no past state of the PoW chain."""
         for _ in range(_TRIES):
             with self._pow.ledger.snapshot() as view:
                 head = self._pow.reserves.of(view.head, view)
             with dpos_side(self._dpos) as side:
-                found = self._compare(head, side)
+                found = self._compare(head, side, quick)
             if found.result.verdict in (Verdict.SOUND, Verdict.VOID):
                 break  # else a block may have come in between
         return found
 
-    def _compare(self, head: PowFigures, side: Side) -> SolvencyView:
-        buried, where = self._buried(head, side)
+    def _compare(self, head: PowFigures, side: Side, quick: bool) -> SolvencyView:
+        buried, where = self._buried(head, side, quick)
         result = solvency(
             self._rules,
             head,
             self._figures(head, side),
             buried=buried,
-            tip=self._own(side.light.best()[0], head),
+            tip=self._own(side.light.best()[0], head, quick),
             where=where,
             void=self._solo,
         )
@@ -253,7 +254,7 @@ class NodeBridge:
             counted_height=reader.counted_height,
         )
 
-    def _buried(self, head: PowFigures, side: Side) -> tuple[PowFigures | None, Buried]:
+    def _buried(self, head: PowFigures, side: Side, quick: bool) -> tuple[PowFigures | None, Buried]:
         """Give the figures at the buried block, or at the counted height where a short fork lowered it."""
         hash_ = side.light.buried_hash()
         entry = self._pow.at(hash_)
@@ -265,14 +266,14 @@ class NodeBridge:
         counted = side.bridge.counted_height
         if entry.height < counted <= head.height:
             entry = self._pow.ledger.entry_at(counted) or entry
-        return self._pow.reserves.at(entry), Buried.BEST
+        return self._pow.reserves.at(entry, quick=quick), Buried.BEST
 
-    def _own(self, hash_: bytes, head: PowFigures) -> PowFigures | None:
+    def _own(self, hash_: bytes, head: PowFigures, quick: bool) -> PowFigures | None:
         """Give the figures after a block if it is on this node's best chain, not above `head`."""
         entry = self._pow.at(hash_)
         if entry is None or entry.height > head.height or not self._pow.ledger.is_on_best_chain(entry):
             return None
-        return self._pow.reserves.at(entry)
+        return self._pow.reserves.at(entry, quick=quick)
 
     def missing(self) -> Sequence[MissingDeposit]:
         """Name the credited deposits that the best PoW chain lacks: what a reorganisation beyond k took."""

@@ -280,8 +280,11 @@ class BridgePort(Protocol):
         """Tell how the bridge stands."""
         ...
 
-    def solvency(self) -> SolvencyView:
-        """Set both chains against each other."""
+    def solvency(self, *, quick: bool = False) -> SolvencyView:
+        """Set both chains against each other; `quick` opens no past state of the PoW chain.
+
+        Then what is not credited may not be split, and deposits not be compared with the buried block.
+        """
         ...
 
     def count(self) -> CountView:

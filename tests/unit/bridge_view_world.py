@@ -31,9 +31,9 @@ class ViewWorld:
         """`bridge` replaces parameters of the network's BridgeSpec."""
         self.world = BridgeWorld(spec=bridge_network(bridge))
         self.k = self.world.spec.pow.burial_depth
-        self.pow_service = SimpleNamespace(
-            ledger=self.world.pow.ledger, mempool=self.world.pow.pool, indexes=True
-        )
+        self.pow_service = pow_service(self.world.pow.ledger, self.world.pow.pool)
+        listeners = self.pow_service.on_head
+        self.world.pow.ledger.subscribe(lambda event: [tell(event) for tell in listeners])
         for _ in range(self.world.spec.pow.coinbase_maturity):
             self.mine()  # what genesis paid can be spent from now on
         self.start = self.world.pow.height
@@ -66,6 +66,11 @@ class ViewWorld:
         if "error" in answer:
             raise Refused(answer["error"])
         return answer["result"]
+
+
+def pow_service(ledger: Any, mempool: Any, *, indexes: bool = True) -> SimpleNamespace:
+    """Give a PoW service as far as the view reads one."""
+    return SimpleNamespace(ledger=ledger, mempool=mempool, indexes=indexes, on_head=[])
 
 
 class _Dpos:

@@ -25,8 +25,9 @@ def test_the_dpos_chain_and_its_arbitrators() -> None:
 def test_the_bridge_in_figures() -> None:
     metrics = ChainMetrics()
     world = metrics.bridge.world
+    metrics.bridge.mine(metrics.bridge.k + 1)
     world.withdraw(USER_ACCOUNTS[0], 3 * COIN, SCRIPT)
-    metrics.bridge.mine(1)
+    metrics.bridge.pass_blocks(1)
     world.mine()
     found = metrics.values()
     assert found["ioex_bridge_verdict{verdict=sound}"] == found["ioex_bridge_sound"] == 1

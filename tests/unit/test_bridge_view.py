@@ -1,11 +1,10 @@
 """What RPC tells of the bridge, over both real chains: every step of every transfer, doors, solvency."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from bridge_view_world import ALICE, Refused, ViewWorld
+from bridge_view_world import ALICE, Refused, ViewWorld, pow_service
 from sim.bridge_spec import OPERATORS, OWNER
 
 from ioex_chain.bridge.solvency import Verdict
@@ -110,7 +109,7 @@ async def test_a_deposit_that_only_the_other_chain_knows(bridge: ViewWorld) -> N
     assert paid is not None
     bridge.mine(bridge.k + 1)
     bridge.pass_blocks(3)
-    without = bridge.over(SimpleNamespace(ledger=ViewWorld().world.pow.ledger, mempool={}, indexes=True))
+    without = bridge.over(pow_service(ViewWorld().world.pow.ledger, {}))
     found = without.deposit(paid.txid, 0)
     assert found is not None
     assert (found.state, found.amount, found.account) == (DepositState.PAID, 5 * WEI, ALICE)
@@ -207,6 +206,21 @@ async def test_blocks_that_the_other_chain_does_not_know_are_no_hole(bridge: Vie
     )
     bridge.pass_blocks(1)
     assert (await bridge.ask("ioex_getLightClient"))["behind"] == "0x0"
+
+
+def test_a_quick_look_opens_no_past_state_and_agrees_on_the_sum() -> None:
+    bridge = ViewWorld()
+    bridge.mine(bridge.k + 3)
+    bridge.world.mine()
+    quick, whole = (bridge.view.solvency(quick=wanted).result for wanted in (True, False))
+    assert quick == whole  # every head was remembered
+    assert quick.not_credited.unseen == 20 * WEI
+    fresh = bridge.over(bridge.pow_service)
+    blind = fresh.solvency(quick=True).result
+    assert (blind.verdict, blind.difference) == (Verdict.SOUND, 0)
+    assert blind.not_credited.unburied == whole.not_credited.total
+    assert "credited deposits are buried" not in blind.checks
+    assert fresh.solvency().result == whole
 
 
 async def test_short_reorganisations_leave_the_figures_sound(bridge: ViewWorld) -> None:
@@ -364,9 +378,7 @@ async def test_the_deposit_address_is_that_of_the_wallet(bridge: ViewWorld) -> N
 def test_without_the_index_an_unspent_deposit_is_found_too(bridge: ViewWorld) -> None:
     paid = bridge.world.deposit((5 * COIN, ALICE), (6 * COIN, OWNER))
     assert paid is not None
-    bare = bridge.over(
-        SimpleNamespace(ledger=bridge.world.pow.ledger, mempool=bridge.world.pow.pool, indexes=False)
-    )
+    bare = bridge.over(pow_service(bridge.world.pow.ledger, bridge.world.pow.pool, indexes=False))
     first = bare.deposit(paid.txid, 1)
     assert first is not None
     assert first.state is DepositState.MEMPOOL

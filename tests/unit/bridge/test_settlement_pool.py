@@ -4,7 +4,9 @@ import pytest
 from chaingen.settlements import SettlementWorld, edited
 from chaingen.specs import key
 from gossip_world import GossipWorld
-from settlement_cases import CASES, good, handed_over, joint, prepared
+from settlement_all_cases import CASES
+from settlement_cases import good, prepared
+from settlement_set_cases import handed_over, joint
 
 from ioex_chain.crypto.address import reserve_change_script
 from ioex_chain.gossip.pow_pool import PowPool

@@ -4,7 +4,8 @@ import inspect
 
 import pytest
 from chaingen.harness import state_hash
-from settlement_cases import CASES, good, prepared
+from settlement_all_cases import CASES
+from settlement_cases import good, prepared
 
 from ioex_chain.pow import reserve_errors
 from ioex_chain.pow.errors import BlockTransactionError, TransactionError

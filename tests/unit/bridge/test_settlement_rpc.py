@@ -4,7 +4,8 @@ import pytest
 from chaingen.settlements import SettlementWorld
 from chaingen.specs import key
 from pow_rpc_world import LIMITS, FakeBackend, RpcRefused, World
-from settlement_cases import CASES, good, prepared
+from settlement_all_cases import CASES
+from settlement_cases import good, prepared
 
 from ioex_chain.primitives.types import display
 from ioex_chain.rpc.dispatch import Dispatcher

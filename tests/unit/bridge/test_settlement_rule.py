@@ -8,7 +8,8 @@ import pytest
 from chaingen.harness import replay, replay_hash, state_hash
 from chaingen.settlements import SettlementWorld, arbitrators, edited, keys_of
 from chaingen.specs import NODE_REWARDS, key
-from settlement_cases import good, handed_over, joint, prepared
+from settlement_cases import good, prepared
+from settlement_set_cases import handed_over, joint
 
 from ioex_chain.bridge.dpos_light import Requests, Votes
 from ioex_chain.bridge.settlement import CannotSettle, change_of, choose_coins, settlement_rule

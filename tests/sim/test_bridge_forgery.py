@@ -1,4 +1,4 @@
-"""R15: every byte of every proof altered, and roots that are zero, empty or doubled. No forgery is believed.
+"""Every byte of every proof altered, and roots that are zero, empty or doubled. No forgery is believed.
 
 The suite flips one bit of each byte, the soak all eight.
 """

@@ -1,4 +1,4 @@
-"""R15: every deposit, reward and withdrawal said again, ten times and more, in every way that was thought of.
+"""Every deposit, reward and withdrawal said again, ten times and more, in every way that was thought of.
 
 Nothing may be paid twice. What is replayed stands in blocks that somebody made against the rules, in paid
 transactions, after reorganisations, restarts and set changes, and on a chain with another id.

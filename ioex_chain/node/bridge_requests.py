@@ -1,6 +1,8 @@
 """Where requests to the PoW chain stand in the DPoS chain: the block that drained one, what made it."""
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from threading import Lock
 
 from ioex_chain.crypto.hashes import keccak256
 from ioex_chain.dpos import indexes
@@ -14,6 +16,8 @@ from ioex_chain.rpc.eth.log_filter import Criteria
 from ioex_chain.spec.model import NetworkSpec
 
 _REQUESTED = keccak256(b"WithdrawalRequested(uint256,address,uint256,bytes)")
+_REMEMBERED = 256
+"""Blocks whose withdrawals are remembered with their transactions."""
 _MOST_BLOCKS = 512
 """Blocks below the one that drained a request in which its transaction is looked for."""
 
@@ -25,6 +29,8 @@ class RequestPlaces:
         self._address = spec.contracts.addresses[bridge.NAME]
         self._ledger = ledger
         self._records = engine.records
+        self._known: OrderedDict[bytes, dict[int, bytes]] = OrderedDict()
+        self._lock = Lock()
 
     def drained_upto(self, entry: DposEntry) -> int:
         """Give the number of the last request that a block or its ancestors drained."""
@@ -54,15 +60,33 @@ class RequestPlaces:
         for height in range(last.height, max(0, last.height - _MOST_BLOCKS), -1):
             entry = self._ledger.ancestor(last, height)
             if wanted.may_match(entry.header.header.logs_bloom):
-                for index, receipt in enumerate(indexes.receipts(view, height)):
-                    if number in numbers_in(self._own(receipt)):
-                        return self._transaction(entry, index)
+                found = self._makers(entry, view).get(number)
+                if found is not None:
+                    return entry, found
         return None
 
-    def _transaction(self, entry: DposEntry, index: int) -> tuple[DposEntry, bytes] | None:
-        if self._ledger.body_bytes(entry.hash) is None:
-            return None
-        return entry, self._ledger.body(entry.hash).transactions[index].hash
+    def _makers(self, entry: DposEntry, view: Readable) -> dict[int, bytes]:
+        """Give the transaction of every withdrawal that a block made, by number; remembered."""
+        found = self._known.get(entry.hash)
+        if found is None:
+            found = self._read_makers(entry, view)
+        if found:
+            with self._lock:
+                self._known[entry.hash] = found
+                while len(self._known) > _REMEMBERED:
+                    self._known.popitem(last=False)
+        return found
+
+    def _read_makers(self, entry: DposEntry, view: Readable) -> dict[int, bytes]:
+        makers = {
+            number: index
+            for index, receipt in enumerate(indexes.receipts(view, entry.height))
+            for number in numbers_in(self._own(receipt))
+        }
+        if not makers or self._ledger.body_bytes(entry.hash) is None:
+            return {}
+        transactions = self._ledger.body(entry.hash).transactions
+        return {number: transactions[index].hash for number, index in makers.items()}
 
     def made_by(self, transaction: bytes, view: Readable) -> list[int] | None:
         """Give the numbers of the withdrawals that a transaction made; None when it is in no block."""

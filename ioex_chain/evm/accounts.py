@@ -1,8 +1,9 @@
 """An account's row, and the accounts and slots that an execution has in hand."""
 
-from ioex_chain.evm.strict_rlp import LIST_HEADS, encode_uint
+from ioex_chain.evm.strict_rlp import encode_uint
 from ioex_chain.evm.types import EMPTY_CODE_HASH, EMPTY_TRIE_ROOT, Account
 from ioex_chain.primitives.errors import DecodeError
+from ioex_chain.primitives.rlp import LIST_HEADS
 
 _HASHES = 66
 """Two hashes with their RLP heads stand at the end of each leaf."""

@@ -20,7 +20,6 @@ from ioex_chain.evm.errors import (
     SenderNotExternal,
 )
 from ioex_chain.evm.state import FlatState
-from ioex_chain.evm.strict_rlp import wrap_list
 from ioex_chain.evm.transactions import check_transaction, unsigned_payload
 from ioex_chain.evm.types import BlockEnv, Log, Transaction, TxOutcome, Withdrawal
 from ioex_chain.evm.validation import check_against_state
@@ -28,6 +27,7 @@ from ioex_chain.evm.vm import PRAGUE, run_transaction
 from ioex_chain.evm.vm_rules import Rules
 from ioex_chain.evm.vm_world import Watcher, World
 from ioex_chain.ledger.types import Readable
+from ioex_chain.primitives.rlp import wrap_list
 
 _GWEI = 10**9
 TRANSFER_LOGGER = bytes.fromhex("eeee" * 10)

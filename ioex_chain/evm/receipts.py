@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from ioex_chain.crypto.hashes import keccak256
-from ioex_chain.evm.strict_rlp import Item, decode_list, encode_string, encode_uint, list_head, wrap_list
+from ioex_chain.evm.strict_rlp import Item, decode_list, encode_uint
 from ioex_chain.evm.trie import list_root
 from ioex_chain.evm.types import Log, Receipt
 from ioex_chain.primitives.errors import DecodeError
+from ioex_chain.primitives.rlp import encode_string, list_head, wrap_list
 
 BLOOM_SIZE = 256
 EMPTY_BLOOM = bytes(BLOOM_SIZE)

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 
 from ioex_chain.crypto.hashes import keccak256
 from ioex_chain.evm.state import account_trie, storage_trie
-from ioex_chain.evm.strict_rlp import encode_string, encode_uint, wrap_list
+from ioex_chain.evm.strict_rlp import encode_uint
 from ioex_chain.evm.trie import list_root
 from ioex_chain.evm.types import Transaction, Withdrawal
 from ioex_chain.ledger.types import Readable
+from ioex_chain.primitives.rlp import encode_string, wrap_list
 
 
 def transactions_root(transactions: Iterable[Transaction]) -> bytes:

@@ -8,8 +8,9 @@ from ioex_chain.crypto.hashes import keccak256
 from ioex_chain.crypto.recovery import Recovery, recover_address, recover_addresses
 from ioex_chain.crypto.secp256k1 import HALF_ORDER, ORDER
 from ioex_chain.evm.errors import InvalidSignature
-from ioex_chain.evm.strict_rlp import encode_string, encode_uint, wrap_list
+from ioex_chain.evm.strict_rlp import encode_uint
 from ioex_chain.evm.types import Authorization, Transaction
+from ioex_chain.primitives.rlp import encode_string, wrap_list
 
 AUTHORIZATION_MAGIC = b"\x05"
 PER_JOB = 500

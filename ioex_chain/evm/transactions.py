@@ -24,21 +24,11 @@ from ioex_chain.evm.errors import (
     UnsupportedType,
     WrongChainId,
 )
-from ioex_chain.evm.strict_rlp import (
-    EMPTY_STRING,
-    Field,
-    encode,
-    encode_string,
-    encode_uint,
-    list_head,
-    list_start,
-    read_fields,
-    read_head,
-    uint,
-    wrap_list,
-)
+from ioex_chain.evm.strict_rlp import EMPTY_STRING, Field, encode_uint, list_start, read_fields
 from ioex_chain.evm.types import AccessEntry, Authorization, Transaction
 from ioex_chain.primitives.errors import DecodeError
+from ioex_chain.primitives.rlp import encode, encode_string, list_head, read_head, wrap_list
+from ioex_chain.primitives.rlp import encode_integer as uint
 
 GAS_TRANSACTION = 21_000
 GAS_CREATE = 32_000

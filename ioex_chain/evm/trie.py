@@ -18,16 +18,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ioex_chain.crypto.hashes import keccak256
-from ioex_chain.evm.strict_rlp import (
-    LIST_HEADS,
-    STRING_HEADS,
-    encode_string,
-    encode_uint,
-    list_head,
-    wrap_list,
-)
+from ioex_chain.evm.strict_rlp import encode_uint
 from ioex_chain.evm.types import EMPTY_TRIE_ROOT
 from ioex_chain.ledger.types import Readable
+from ioex_chain.primitives.rlp import LIST_HEADS, STRING_HEADS, encode_string, list_head, wrap_list
 
 EMPTY = b"\x80"
 _FULL = 16 * 33 + 1

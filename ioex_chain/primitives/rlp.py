@@ -15,6 +15,19 @@ Item = bytes | list["Item"]
 _MAX_DEPTH = 16
 
 
+def _make_heads(base: int) -> tuple[bytes, ...]:
+    short = [bytes((base + size,)) for size in range(56)]
+    one, two = range(56, 256), range(256, 1024)
+    long = [bytes((base + 57, size >> 8, size & 255)) for size in two]
+    return (*short, *(bytes((base + 56, size)) for size in one), *long)
+
+
+STRING_HEADS = _make_heads(0x80)
+"""What stands before a byte string of so many bytes, up to 1,023; a lone byte below 0x80 has none."""
+LIST_HEADS = _make_heads(0xC0)
+"""What stands before a list whose items have so many bytes, up to 1,023."""
+
+
 class WrongShape(DecodeError):
     """A list where a byte string belongs or the other way round, or one of the wrong length."""
 
@@ -28,23 +41,24 @@ class Span(NamedTuple):
     end: int
 
 
-def span(data: bytes, at: int, limit: int) -> Span:
-    """Read the head of the item at `at`, which must end at or before `limit`."""
+def read_head(data: bytes, at: int, limit: int) -> tuple[bool, int, int]:
+    """Give whether the item at `at` is a list, where its content begins and where it ends: by `limit`."""
     if at >= limit:
         raise UnexpectedEnd(f"an RLP item is missing at offset {at}")
     first = data[at]
     if first < 0x80:
-        return Span(False, at, at, at + 1)
+        return False, at, at + 1
     is_list = first >= 0xC0
     size = first - (0xC0 if is_list else 0x80)
     start = at + 1
     if size > 55:
         start, size = _long_size(data, start, size - 55, limit)
-    if start + size > limit:
+    end = start + size
+    if end > limit:
         raise UnexpectedEnd(f"an RLP item of {size} bytes at offset {at} goes beyond its end")
-    if size == 1 and not is_list and data[start] < 0x80:
+    if first == 0x81 and data[start] < 0x80:
         raise NotCanonical(f"a single byte below 0x80 at offset {at} stands for itself")
-    return Span(is_list, at, start, start + size)
+    return is_list, start, end
 
 
 def _long_size(data: bytes, start: int, width: int, limit: int) -> tuple[int, int]:
@@ -55,6 +69,12 @@ def _long_size(data: bytes, start: int, width: int, limit: int) -> tuple[int, in
     if size <= 55 or not data[start]:
         raise NotCanonical(f"the RLP length {size} is written in {width} bytes")
     return end, size
+
+
+def span(data: bytes, at: int, limit: int) -> Span:
+    """Read the head of the item at `at`, which must end at or before `limit`."""
+    is_list, start, end = read_head(data, at, limit)
+    return Span(is_list, at, start, end)
 
 
 def items(data: bytes, outer: Span, cap: int) -> list[Span]:
@@ -119,28 +139,36 @@ def encode_integer(value: int) -> bytes:
     return value.to_bytes((value.bit_length() + 7) >> 3, "big")
 
 
-def _head(base: int, size: int) -> bytes:
-    if size < 56:
-        return bytes((base + size,))
-    length = encode_integer(size)
-    return bytes((base + 55 + len(length),)) + length
-
-
 def encode_string(data: bytes) -> bytes:
     """Write a byte string."""
-    if len(data) == 1 and data[0] < 0x80:
+    size = len(data)
+    if size == 1 and data[0] < 0x80:
         return data
-    return _head(0x80, len(data)) + data
+    return (STRING_HEADS[size] if size < 1024 else _long_head(0xB7, size)) + data
+
+
+def _long_head(base: int, size: int) -> bytes:
+    length = encode_integer(size)
+    return bytes((base + len(length),)) + length
+
+
+def list_head(size: int) -> bytes:
+    """Give what stands before a list whose encoded items are `size` bytes together."""
+    return LIST_HEADS[size] if size < 1024 else _long_head(0xF7, size)
+
+
+def wrap_list(payload: bytes) -> bytes:
+    """Write a list whose items are encoded and joined already."""
+    return list_head(len(payload)) + payload
 
 
 def encode_list(encoded: Sequence[bytes]) -> bytes:
     """Write a list of items that are encoded already."""
-    body = b"".join(encoded)
-    return _head(0xC0, len(body)) + body
+    return wrap_list(b"".join(encoded))
 
 
 def encode(item: "Item | Sequence[Item]") -> bytes:
     """Write nested lists of byte strings."""
     if isinstance(item, bytes):
         return encode_string(item)
-    return encode_list([encode(inner) for inner in item])
+    return wrap_list(b"".join(map(encode, item)))

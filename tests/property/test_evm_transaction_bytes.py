@@ -8,10 +8,12 @@ from ioex_chain.crypto.secp256k1 import HALF_ORDER, ORDER
 from ioex_chain.dpos import codec
 from ioex_chain.dpos.block import Payload
 from ioex_chain.dpos.header import Header, SealedHeader
-from ioex_chain.evm import strict_rlp, transactions
-from ioex_chain.evm.strict_rlp import Item, decode, encode, uint
+from ioex_chain.evm import transactions
+from ioex_chain.evm.strict_rlp import Item, decode
 from ioex_chain.evm.transactions import decode_transaction
 from ioex_chain.primitives.errors import DecodeError
+from ioex_chain.primitives.rlp import encode, read_head, wrap_list
+from ioex_chain.primitives.rlp import encode_integer as uint
 
 HERE, KEY = b"\x11" * 20, b"\x22" * 32
 NUMBERS = st.sampled_from(
@@ -149,11 +151,11 @@ def typed(kind: int, accesses: bytes, authorizations: bytes = b"", gas: int = 2*
     tips = encode(b"\x07") * (1 if kind == 1 else 2)
     head = encode(b"\x01") + encode(b"") + tips + encode(uint(gas)) + encode(HERE) + encode(b"") * 2
     tail = b"".join(map(encode, SIGNATURE))
-    return bytes((kind,)) + strict_rlp.wrap_list(head + accesses + authorizations + tail)
+    return bytes((kind,)) + wrap_list(head + accesses + authorizations + tail)
 
 
 def many(item: bytes, size: int = 1_000_000) -> bytes:
-    return strict_rlp.wrap_list(item * (size // len(item)))
+    return wrap_list(item * (size // len(item)))
 
 
 HIGH_S = uint(HALF_ORDER + 1)
@@ -165,7 +167,7 @@ ENTRY, ALL = encode([HERE, []]), 2**63
     [
         (typed(2, many(b"\xc0")), ALL, 1),
         (typed(2, many(encode([b""]))), ALL, 1),
-        (typed(2, strict_rlp.wrap_list(encode(HERE) + many(b"\xc0"))), ALL, 1),
+        (typed(2, wrap_list(encode(HERE) + many(b"\xc0"))), ALL, 1),
         (typed(1, encode([[HERE, [[]] * 100_000]])), ALL, 2),
         (typed(4, b"\xc0", many(encode([[]] * 6))), ALL, 1),
         (typed(4, b"\xc0", many(encode([[[]] * 100_000, HERE, b"", b"", b"", b""]))), ALL, 1),
@@ -182,7 +184,7 @@ def test_lists_are_looked_at_until_one_is_wrong_or_too_dear(
 ) -> None:
     """Counted are heads of lists that are read inside lists: each costs about a microsecond."""
     seen = 0
-    read = strict_rlp.read_head
+    read = read_head
 
     def counted(data: bytes, at: int, limit: int) -> tuple[bool, int, int]:
         nonlocal seen

@@ -9,7 +9,7 @@ import pytest
 
 from ioex_chain.evm.errors import FloorGasTooLow, InvalidTransaction
 from ioex_chain.evm.senders import sender
-from ioex_chain.evm.strict_rlp import decode, encode, uint
+from ioex_chain.evm.strict_rlp import decode
 from ioex_chain.evm.transactions import (
     check_transaction,
     decode_transaction,
@@ -19,6 +19,8 @@ from ioex_chain.evm.transactions import (
     signing_hash,
 )
 from ioex_chain.primitives.errors import DecodeError
+from ioex_chain.primitives.rlp import encode
+from ioex_chain.primitives.rlp import encode_integer as uint
 
 # Valid before Prague: since EIP-7623 its data costs more than its gas.
 BEFORE_PRAGUE = {"DataTestSufficientGas2028/DataTestSufficientGas2028": FloorGasTooLow}

@@ -12,8 +12,9 @@ from ioex_chain.dpos import mempool_errors as errors
 from ioex_chain.dpos.mempool_types import Change
 from ioex_chain.dpos.seal import address_of
 from ioex_chain.evm import errors as evm
-from ioex_chain.evm.strict_rlp import encode_string, encode_uint, wrap_list
+from ioex_chain.evm.strict_rlp import encode_uint
 from ioex_chain.evm.types import WEI, Authorization
+from ioex_chain.primitives.rlp import encode_string, wrap_list
 
 
 @pytest.fixture

@@ -119,14 +119,20 @@ def deposit(
 
 
 def _dpos_session(session: Session, url: str | None, no_wait: bool) -> Session | None:
-    """Give the session of the DPoS chain's port; None when nothing is to be followed."""
+    """Give the session of the DPoS chain's port, which must answer; None when nothing is to be followed.
+
+    Raises WalletUsageError, RpcUnreachable, WrongChain.
+    """
     if no_wait:
         return None
     if session.rpc_url is not None and url is None:
         raise WalletUsageError(
             "--rpc-url names the PoW chain's RPC here; give --dpos-rpc-url too, or --no-wait"
         )
-    return replace(session, rpc_url=url)
+    found = replace(session, rpc_url=url)
+    with open_node(found) as node:
+        check_chain(node, session.spec().dpos.chain_id)  # before anything is paid
+    return found
 
 
 def _watch(session: Session, timeout: float) -> Watch:

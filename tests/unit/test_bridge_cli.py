@@ -68,7 +68,7 @@ def test_a_wallet_pays_to_an_account_of_the_other_chain(shell: CliWorld) -> None
     assert f"paid in DPoS block {int(found['paid']['blockNumber'], 16)}" in line
 
 
-def test_a_payment_need_not_be_watched(shell: CliWorld) -> None:
+def test_a_payment_need_not_be_watched(shell: CliWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     funded(shell)
     found = shell.run("bridge", "deposit", "0x" + ALICE.hex(), "1", "--yes", "--no-wait")
     shell.dpos.runs = False
@@ -76,6 +76,10 @@ def test_a_payment_need_not_be_watched(shell: CliWorld) -> None:
     late = shell.fail("bridge", "deposit", "0x" + ALICE.hex(), "1", "--yes", "--timeout", "0")
     assert "is mempool after 0 s" in late
     assert "it waits for a PoW block" in late
+    before = len(shell.world.pow.pool)
+    monkeypatch.setattr(shell.dpos, "eth_chainId", lambda: "0x1")
+    assert "chain 1" in shell.fail("bridge", "deposit", "0x" + ALICE.hex(), "1", "--yes")
+    assert len(shell.world.pow.pool) == before
     remote = ("--rpc-url", "http://127.0.0.1:1/")
     assert "--dpos-rpc-url" in shell.fail("bridge", "deposit", "0x" + ALICE.hex(), "1", "--yes", *remote)
 

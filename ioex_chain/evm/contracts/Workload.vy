@@ -131,6 +131,7 @@ HOURS: constant(uint256) = 24
 GIB: constant(uint256) = 2**30
 MAX_BATCH: constant(uint256) = 32
 MAX_NODES: constant(uint256) = 64
+RECEIPT_GAS: constant(uint256) = 400000  # twice what a receipt can cost
 
 # Parameters.
 WEIGHT_UPTIME: constant(uint256) = 0  # points (1e-6 GAS) per 24th of an epoch
@@ -510,6 +511,7 @@ def submitReceipts(
     assert len(receipts) == len(signatures), "one signature for each receipt"
     counted: uint256 = 0
     for at: uint256 in range(len(receipts), bound=MAX_BATCH):
+        assert msg.gas >= RECEIPT_GAS, "too little gas"  # else a receipt would be passed over for want of it
         data: Bytes[388] = abi_encode(receipts[at], signatures[at], method_id=SUBMIT_RECEIPT)
         if raw_call(self, data, revert_on_failure=False):
             counted += 1
@@ -563,7 +565,7 @@ def _report(epoch: uint256, node: uint256, seen: uint256, bit: uint256, rules: u
     """
     @dev Passes over what another could have changed a moment ago; the rest is the reporter's own fault.
     """
-    assert seen != 0 and seen < 1 << HOURS, "24 bits, not all zero"
+    assert seen < 1 << HOURS, "24 bits"
     owner: address = empty(address)
     device: address = empty(address)
     facts: uint256 = 0
@@ -604,7 +606,7 @@ def reportUptime(
     """
     @notice Say in which 24ths of an epoch that is over a reporter saw nodes up; once for each node. Nodes that are
             not active, struck, or reported by the caller before are passed over.
-    @param seen For each node 24 bits, bit 0 the first
+    @param seen For each node 24 bits, bit 0 the first; 0 for a node that it did not see
     @return How many count
     """
     assert len(nodes) == len(seen), "one word for each node"

@@ -28,9 +28,9 @@ from ioex_chain.spec.identity import network_id
 from ioex_chain.spec.load import NETWORKS, load_network
 
 GOLDEN = {
-    "mainnet": "850a50848af40d4ac69b7785e22daab365f0f03f0b84b08d77eb6a6d6317eeec",
-    "testnet": "87e0e273a8c59a4df0e97a6a2656edf9f0fe2ec6d7b63d8cfda2f0793ecd50a3",
-    "devnet": "e5060097fc1ec3199074f8d9aed1edc8655304ad20345d83fd0504c5a3dc7884",
+    "mainnet": "62a140d72f2ccb9790edd885aaea6101d293bb3b0b277ec6612bcc6b2bfb1ac0",
+    "testnet": "817b4af09a00f5561094ac77c3da8817a6d70078b3b430f2328da938b9239302",
+    "devnet": "46d93e504b98051d6b881855a4bcbbe461af7e58ee2b245478037926040c5c49",
 }
 
 

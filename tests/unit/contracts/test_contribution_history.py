@@ -21,7 +21,7 @@ from ioex_chain.evm.types import WEI
 PLAN = 70_000_000 * WEI
 OWNERS = [address(number) for number in range(1, 4)]
 ANYBODY = address(9)
-HOURS = (1, 0xFFF, 0xFFF000, 0xFFFFFF, 0xFFFFFF, 0xFFFFF0)
+HOURS = (0, 1, 0xFFF, 0xFFF000, 0xFFFFFF, 0xFFFFFF, 0xFFFFF0)
 AMOUNTS = (1, GIB // 3, GIB, 7 * GIB, 16 * GIB)
 STEPS = {
     "hand_in": 30,

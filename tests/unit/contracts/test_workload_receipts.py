@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import contract_world
 import pytest
 from contract_world import Reverted, address, private_key
 from contribution_world import GIB, Contribution, fields
@@ -152,6 +153,20 @@ def test_32_receipts_in_one_call(world):
     assert world.hand_in_together(*(world.receipt(5, 6, GIB // 4) for _ in range(32))) == 32
     assert world.gas_used < 1_600_000
     assert world.work(world.epoch, 5)["relayed"] == 8 * GIB
+
+
+def test_no_receipt_is_passed_over_for_want_of_gas(world, monkeypatch):
+    """Whoever estimates gas by trying less and less must not find an amount with which some fail unseen."""
+    receipts = [world.receipt(5, 6, GIB // 4) for _ in range(8)]
+    for gas in range(100_000, 1_200_000, 50_000):
+        monkeypatch.setattr(contract_world, "GAS", gas)
+        try:
+            counted = world.hand_in_together(*receipts)
+        except Reverted:
+            continue
+        assert counted == 8
+        return
+    pytest.fail("1,200,000 gas are enough")
 
 
 def test_caps_of_a_pair_and_of_a_giver(world):

@@ -173,7 +173,7 @@ class Mempool:
         signatures, to which the same rules apply for ever, are not verified again.
         """
         check_transaction(self.spec.pow, tx)
-        check_standard(self.policy, tx, settles=may_settle(tx))
+        check_standard(self.policy, tx, settles=may_settle(tx, self.spec.bridge.max_settlement_inputs))
         self._check_known(tx)
         check_final(tx, tip.height, tip.median_time)
         coins = self._coins(tx, tip)

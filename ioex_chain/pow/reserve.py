@@ -128,8 +128,10 @@ def spends_reserve(coins: Sequence[Coin]) -> bool:
     return any(coin.script[:1] == RESERVE_HEAD for coin in coins)
 
 
-def may_settle(tx: Transaction) -> bool:
+def may_settle(tx: Transaction, max_inputs: int) -> bool:
     """Whether a transaction has a settlement's outer form; what it spends is not looked at."""
+    if len(tx.inputs) > max_inputs:
+        return False
     first, *others = tx.inputs
     return len(first.witness) == WITNESS_ITEMS and not any(item.witness for item in others)
 

@@ -24,7 +24,7 @@ from ioex_chain.pow.pool_file import decode_pool, encode_pool, restore
 from ioex_chain.pow.reserve import scan_reserve
 from ioex_chain.pow.template import TemplateBuilder
 from ioex_chain.pow.tip import Tip
-from ioex_chain.primitives.types import COIN
+from ioex_chain.primitives.types import COIN, OutPoint
 
 BOB = key("bob").script
 CHANGE = reserve_change_script()
@@ -73,6 +73,21 @@ def test_the_outer_form_alone_frees_nobody_from_policy() -> None:
     posing = payment.with_witnesses([(b"", b"", b"", bytes(500))])
     with pytest.raises(rules.SizeNotStandard):
         world.add(posing)
+
+
+def test_the_outer_form_needs_few_inputs_or_nothing_is_looked_up() -> None:
+    world = prepared()
+    restrict(world, max_standard_size=400)
+    many = [world.chain.take() for _ in range(15)]
+    large = world.chain.spend([*many, *many, *many, *many, *many], [(COIN, BOB)])
+    posing = large.with_witnesses([(b"", b"", b"", bytes(500)), *[()] * 74])
+    distinct = [
+        item._replace(outpoint=OutPoint(at.to_bytes(36, "big"))) for at, item in enumerate(posing.inputs, 1)
+    ]
+    with pytest.raises(rules.SizeNotStandard):
+        world.add(edited(posing, inputs=distinct))
+    with pytest.raises(rules.MissingInputs):
+        world.add(edited(posing, inputs=distinct[:64]))
 
 
 def test_it_spends_confirmed_outputs_only() -> None:

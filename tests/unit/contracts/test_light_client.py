@@ -144,6 +144,46 @@ def test_a_record_cut_anywhere_is_refused(light: LightWorld) -> None:
         assert light.refused(data[:length]).startswith("auxpow")
 
 
+def coinbase(inputs: bytes, outputs: bytes) -> bytes:
+    return bytes((1, 0, 0, 0)) + inputs + outputs + bytes(4)
+
+
+ONE_INPUT = b"\x01" + bytes(36) + b"\0" + bytes(4)
+COINBASES = {
+    "inputs end in an input": coinbase(b"\x02" + bytes(36) + b"\xfd\xff\xff", b""),
+    "the script of the only input is too long": coinbase(b"\x01" + bytes(36) + b"\xfd\xff\xff", b""),
+    "50 inputs": coinbase(b"\x32" + ONE_INPUT[1:] * 50, b"\0"),
+    "228 outputs": coinbase(ONE_INPUT, b"\xe4" + bytes(9) * 228),
+    "outputs end in an output": coinbase(ONE_INPUT, b"\x02" + bytes(8) + b"\xfd\xff\xff"),
+    "the only output is too long": coinbase(ONE_INPUT, b"\x01" + bytes(8) + b"\xfd\xff\xff"),
+    "no input": coinbase(b"\0", b"\x01" + bytes(9)),
+    "with its witness": bytes((1, 0, 0, 0, 0, 1)) + ONE_INPUT + b"\0" + b"\x01\x01\x07" + bytes(4),
+    "a length longer than needed": coinbase(ONE_INPUT, b"\xfd\0\0"),
+    "a length of 252 in three bytes": coinbase(ONE_INPUT, b"\x01" + bytes(8) + b"\xfd\xfc\0" + bytes(252)),
+    "a length in five bytes": coinbase(ONE_INPUT, b"\xfe\x01\0\0\0" + bytes(9)),
+    "a length in nine bytes": coinbase(ONE_INPUT, b"\xff\x01" + bytes(7) + bytes(9)),
+}
+
+
+@pytest.mark.parametrize("raw", COINBASES.values(), ids=COINBASES)
+def test_a_parent_coinbase_in_any_other_form_is_refused_by_name(light: LightWorld, raw: bytes) -> None:
+    chain = ChainBuilder(SPEC)
+    header = chain.merged(chain.block(chain.genesis), depth=30).header
+    assert header.auxpow is not None
+    rest = header.encode()[80 + header.auxpow.coinbase.size :]
+    assert light.refused(header.core + raw + rest) == "auxpow coinbase"
+
+
+def test_a_branch_that_is_longer_than_the_record_is_refused_by_name(light: LightWorld) -> None:
+    chain = ChainBuilder(SPEC)
+    header = chain.merged(chain.block(chain.genesis)).header
+    assert header.auxpow is not None
+    data, place = bytearray(header.encode()), 80 + header.auxpow.coinbase.size + 32
+    assert data[place] == 1
+    data[place] = 30
+    assert light.refused(bytes(data)) == "auxpow size"
+
+
 def test_time_is_judged_by_the_blocks(light: LightWorld, headers: Headers) -> None:
     ahead = headers.on(headers.genesis, time=light.time + 601)
     assert light.refused(ahead) == "later"

@@ -10,19 +10,7 @@ from rich.table import Table
 
 from ioex_chain.cli.arbitrator_state import chain_facts, evidence_of, show_chain
 from ioex_chain.cli.contract_options import progress
-from ioex_chain.cli.dpos_node import (
-    AccountIndex,
-    Confirmations,
-    DevAccount,
-    KeyFile,
-    Keystore,
-    SigningWallet,
-    Timeout,
-    account_wallet,
-    open_node,
-    patience,
-    signing_key,
-)
+from ioex_chain.cli.dpos_node import KeyOptions, WaitOptions, account_wallet, open_node
 from ioex_chain.cli.dpos_url import SETTINGS
 from ioex_chain.cli.options import Session, command, out
 from ioex_chain.cli.wallet_session import PasswordFile, WalletUsageError, read_password, read_text, sealer
@@ -189,65 +177,47 @@ def register(
     session: Session,
     signing: SigningKey,
     payout: Annotated[str, typer.Option(help="Address that fees and rewards go to.")],
+    key: KeyOptions,
+    wait: WaitOptions,
     key_password_file: SigningPassword = None,
-    keystore: Keystore = None,
-    wallet: SigningWallet = None,
-    account: AccountIndex = 0,
-    key_file: KeyFile = None,
-    dev_account: DevAccount = None,
-    password_file: PasswordFile = None,
-    confirmations: Confirmations = None,
-    timeout: Timeout = 300.0,
 ) -> None:
     """Give the registry a signing key and a payout address, from the admitted operator account."""
     pays = checksum_account(parse_account(payout))
-    operator = signing_key(session, keystore, wallet, account, key_file, dev_account, password_file)
+    operator = key.open(session)
     agreed = _agreed(session, signing, key_password_file, operator)
     arguments = [agreed.key, pays, *agreed.arguments()]
-    _send(session, operator, "register", arguments, confirmations, timeout)
+    _send(session, operator, "register", arguments, wait)
 
 
 @command(*SETTINGS)
 def rotate_key(
     session: Session,
     signing: SigningKey,
+    key: KeyOptions,
+    wait: WaitOptions,
     key_password_file: SigningPassword = None,
-    keystore: Keystore = None,
-    wallet: SigningWallet = None,
-    account: AccountIndex = 0,
-    key_file: KeyFile = None,
-    dev_account: DevAccount = None,
-    password_file: PasswordFile = None,
-    confirmations: Confirmations = None,
-    timeout: Timeout = 300.0,
 ) -> None:
     """Change the signing key: the new one serves from the next set read on, the old one until then.
 
     Keep the node with the old key running until the new set is in force; a node may hold both keys.
     """
-    operator = signing_key(session, keystore, wallet, account, key_file, dev_account, password_file)
+    operator = key.open(session)
     agreed = _agreed(session, signing, key_password_file, operator)
-    _send(session, operator, "setKey", [agreed.key, *agreed.arguments()], confirmations, timeout)
+    _send(session, operator, "setKey", [agreed.key, *agreed.arguments()], wait)
 
 
 @command(*SETTINGS)
 def standby(
     session: Session,
     state: Annotated[str, typer.Argument(help="on leaves the ranking, off comes back to it.")],
-    keystore: Keystore = None,
-    wallet: SigningWallet = None,
-    account: AccountIndex = 0,
-    key_file: KeyFile = None,
-    dev_account: DevAccount = None,
-    password_file: PasswordFile = None,
-    confirmations: Confirmations = None,
-    timeout: Timeout = 300.0,
+    key: KeyOptions,
+    wait: WaitOptions,
 ) -> None:
     """Leave the ranking for a while, or come back to it; from the operator account."""
     if state not in ("on", "off"):
         raise WalletUsageError(f"standby is on or off, not {state!r}")
-    operator = signing_key(session, keystore, wallet, account, key_file, dev_account, password_file)
-    _send(session, operator, "setStandby", ["true" if state == "on" else "false"], confirmations, timeout)
+    operator = key.open(session)
+    _send(session, operator, "setStandby", ["true" if state == "on" else "false"], wait)
 
 
 def _agreed(session: Session, signing: Path, password_file: Path | None, operator: DposKey) -> Consent:
@@ -262,15 +232,14 @@ def _send(
     operator: DposKey,
     function: str,
     arguments: list[str],
-    confirmations: int | None,
-    timeout: float,
+    wait: WaitOptions,
 ) -> None:
     """Send a word of the operator to the registry and wait until it is final."""
     place = registry(registry_address(session.spec()))
     with account_wallet(session, operator) as sender:
         transaction = send(sender, place, function, arguments)
         progress(session, f"sent {transaction}")
-        settled = sender.settle(transaction, patience(confirmations, timeout), place.abi)
+        settled = sender.settle(transaction, wait.patience(), place.abi)
     facts = outcome(settled, place.abi)
     done = f"{function} is in block {facts['block_number']}; it counts from the next set read on"
     session.show(facts, lambda: out.print(done, highlight=False, soft_wrap=True))

@@ -26,29 +26,18 @@ from ioex_chain.cli.contract_options import (
     target_of,
 )
 from ioex_chain.cli.dpos_node import (
-    AccountIndex,
-    Confirmations,
-    DevAccount,
-    Gas,
-    KeyFile,
-    Keystore,
-    MaxFee,
-    NonceOption,
+    KeyOptions,
     NoWait,
-    PriorityFee,
-    SigningWallet,
-    Timeout,
+    TermOptions,
     Value,
+    WaitOptions,
     account_wallet,
     number,
     open_node,
-    patience,
-    signing_key,
-    terms,
 )
 from ioex_chain.cli.dpos_url import SETTINGS
 from ioex_chain.cli.options import EXIT_FAILED, Session, command, out
-from ioex_chain.cli.wallet_session import PasswordFile, WalletUsageError
+from ioex_chain.cli.wallet_session import WalletUsageError
 from ioex_chain.crypto.address import checksum_account, parse_account
 from ioex_chain.wallet.account_wallet import check_chain
 from ioex_chain.wallet.artefacts import Artefact, parse_libraries
@@ -99,24 +88,15 @@ def _facts(artefact: Artefact) -> dict[str, Any]:
 def deploy_(
     session: Session,
     source: Source,
+    signing: KeyOptions,
+    fixed: TermOptions,
+    wait: WaitOptions,
     arguments: Arguments = None,
     contract: ContractName = None,
     value: Value = "0",
     library: Libraries = None,
     record: Record = None,
-    keystore: Keystore = None,
-    wallet: SigningWallet = None,
-    account: AccountIndex = 0,
-    key_file: KeyFile = None,
-    dev_account: DevAccount = None,
-    password_file: PasswordFile = None,
-    gas: Gas = None,
-    max_fee: MaxFee = None,
-    priority_fee: PriorityFee = None,
-    nonce: NonceOption = None,
-    confirmations: Confirmations = None,
     no_wait: NoWait = False,
-    timeout: Timeout = 300.0,
     evm_version: EvmVersion = "prague",
     optimizer_runs: OptimizerRuns = 200,
     solc: Solc = None,
@@ -131,17 +111,17 @@ def deploy_(
         tuple(arguments or ()),
         number(value, "--value") or 0,
         parse_libraries(library or []),
-        terms(gas, max_fee, priority_fee, nonce),
+        fixed.terms(),
         session.config.network,
     )
     plan.code()  # what is wrong with the arguments is said before a password is asked
     path = record or default_record(session, artefact.name)
-    key = signing_key(session, keystore, wallet, account, key_file, dev_account, password_file)
+    key = signing.open(session)
     with account_wallet(session, key) as sender:
         sent = deploy(sender, plan, path)
         progress(session, f"sent {sent.transaction_hash}, {sent.contract} will be at {sent.address}")
         if not no_wait:
-            sent = finish(sender.node, path, sent, patience(confirmations, timeout))
+            sent = finish(sender.node, path, sent, wait.patience())
     _show_deployment(session, path, sent)
 
 
@@ -150,14 +130,13 @@ def deploy_(
 def wait_(
     session: Session,
     record: Annotated[Path, typer.Argument(help="Deployment record.")],
-    confirmations: Confirmations = None,
-    timeout: Timeout = 300.0,
+    wait: WaitOptions,
 ) -> None:
     """Finish a deployment whose record says `sent` or `mined`: wait, and complete the record."""
     found = read_deployment(record)
     with open_node(session) as node:
         check_chain(node, found.chain_id)
-        found = finish(node, record, found, patience(confirmations, timeout))
+        found = finish(node, record, found, wait.patience())
     _show_deployment(session, record, found)
 
 
@@ -220,25 +199,16 @@ def send_(
     session: Session,
     target: TargetText,
     function: Annotated[str, typer.Argument(help="Name or signature of the function.")],
+    signing: KeyOptions,
+    fixed: TermOptions,
+    wait: WaitOptions,
     arguments: Arguments = None,
     abi: AbiFile = None,
     value: Value = "0",
-    keystore: Keystore = None,
-    wallet: SigningWallet = None,
-    account: AccountIndex = 0,
-    key_file: KeyFile = None,
-    dev_account: DevAccount = None,
-    password_file: PasswordFile = None,
-    gas: Gas = None,
-    max_fee: MaxFee = None,
-    priority_fee: PriorityFee = None,
-    nonce: NonceOption = None,
-    confirmations: Confirmations = None,
     no_wait: NoWait = False,
-    timeout: Timeout = 300.0,
 ) -> None:
     """Send a transaction to a function of a contract, wait until it is final, and print its events."""
-    key = signing_key(session, keystore, wallet, account, key_file, dev_account, password_file)
+    key = signing.open(session)
     with account_wallet(session, key) as sender:
         place = target_of(session, sender.node, target, abi)
         transaction = send(
@@ -247,13 +217,13 @@ def send_(
             function,
             arguments or (),
             value=number(value, "--value") or 0,
-            terms=terms(gas, max_fee, priority_fee, nonce),
+            terms=fixed.terms(),
         )
         progress(session, f"sent {transaction}")
         if no_wait:
             session.show({"transaction_hash": transaction}, lambda: print(transaction))
             return
-        settled = sender.settle(transaction, patience(confirmations, timeout), place.abi)
+        settled = sender.settle(transaction, wait.patience(), place.abi)
     facts = outcome(settled, place.abi)
     session.show(facts, lambda: _print_outcome(facts))
 

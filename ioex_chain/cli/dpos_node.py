@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self
@@ -9,8 +10,9 @@ from typing import Annotated, Any, Self
 import typer
 
 from ioex_chain.cli.dpos_url import credentials, dpos_url
-from ioex_chain.cli.options import Session
+from ioex_chain.cli.options import OptionGroup, Session
 from ioex_chain.cli.wallet_session import (
+    PasswordFile,
     WalletUsageError,
     folder,
     read_password,
@@ -114,6 +116,30 @@ def signing_key(
     return DposKey(private)
 
 
+@dataclass(frozen=True)
+class KeyOptions(OptionGroup):
+    """Which key signs."""
+
+    keystore: Keystore = None
+    wallet: SigningWallet = None
+    account: AccountIndex = 0
+    key_file: KeyFile = None
+    dev_account: DevAccount = None
+    password_file: PasswordFile = None
+
+    def open(self, session: Session) -> DposKey:
+        """Give it. Raises as `signing_key`."""
+        return signing_key(
+            session,
+            self.keystore,
+            self.wallet,
+            self.account,
+            self.key_file,
+            self.dev_account,
+            self.password_file,
+        )
+
+
 def dev_key(session: Session, index: int) -> DposKey:
     """Give an account of the published mnemonic; on a devnet only. Raises WalletUsageError."""
     if session.config.network != "devnet":
@@ -143,6 +169,32 @@ def terms(gas: str | None, max_fee: str | None, priority_fee: str | None, nonce:
     return Terms(
         number(gas, "--gas"), number(max_fee, "--max-fee"), number(priority_fee, "--priority-fee"), nonce
     )
+
+
+@dataclass(frozen=True)
+class TermOptions(OptionGroup):
+    """What is fixed about a transaction."""
+
+    gas: Gas = None
+    max_fee: MaxFee = None
+    priority_fee: PriorityFee = None
+    nonce: NonceOption = None
+
+    def terms(self) -> Terms:
+        """Read them. Raises WalletUsageError."""
+        return terms(self.gas, self.max_fee, self.priority_fee, self.nonce)
+
+
+@dataclass(frozen=True)
+class WaitOptions(OptionGroup):
+    """How long to wait for a transaction."""
+
+    confirmations: Confirmations = None
+    timeout: Timeout = 300.0
+
+    def patience(self) -> Patience:
+        """Say it as the wallet wants it."""
+        return patience(self.confirmations, self.timeout)
 
 
 def patience(confirmations: int | None, timeout: float) -> Patience:

@@ -3,11 +3,11 @@
 import inspect
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import orjson
 import typer
@@ -100,6 +100,35 @@ _SHARED: dict[str, Any] = {
 _FLAGS = {"as_json", "quiet", "verbose"}
 
 
+class OptionGroup:
+    """Options that belong together: a frozen dataclass whose fields are options, with defaults.
+
+    A command that takes one as a parameter has all its options, and gets them in one value.
+    """
+
+    @classmethod
+    def options(cls) -> list[inspect.Parameter]:
+        """Give the options as parameters."""
+        kinds = get_type_hints(cls, include_extras=True)
+        return [_keyword(one.name, kinds[one.name], one.default) for one in fields(cls)]  # type: ignore[arg-type]
+
+
+def _groups(function: Callable[..., Any]) -> dict[str, type[OptionGroup]]:
+    kinds = {name: parameter.annotation for name, parameter in inspect.signature(function).parameters.items()}
+    return {
+        name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, OptionGroup)
+    }
+
+
+def _own(function: Callable[..., Any], groups: dict[str, type[OptionGroup]]) -> Iterator[inspect.Parameter]:
+    """Give a command's own parameters; groups spread out, after what must be given."""
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in groups:
+            yield from groups[name].options()
+        elif name != "session":
+            yield parameter
+
+
 def command(*settings: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command the shared options and a `session` made of them; end it as people expect.
 
@@ -107,12 +136,15 @@ def command(*settings: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        own = [p for name, p in inspect.signature(function).parameters.items() if name != "session"]
+        groups = _groups(function)
+        own = list(_own(function, groups))
 
         @wraps(function)
         def run(*args: Any, **given: Any) -> Any:
             common = {name: given.pop(name) for name in _SHARED}
             flags = {name: given.pop(name) for name in settings}
+            for name, group in groups.items():
+                given[name] = group(**{one.name: given.pop(one.name) for one in group.options()})
             with _ending(as_json=common["as_json"]):
                 return function(_session(common, flags), *args, **given)
 

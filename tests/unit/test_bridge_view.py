@@ -62,6 +62,30 @@ async def test_a_deposit_step_by_step(bridge: ViewWorld) -> None:
     assert (await bridge.ask("ioex_getDeposit", txid, "0x0"))["paid"]["finalized"]
 
 
+async def test_only_blocks_that_the_light_client_has_bury_a_deposit(bridge: ViewWorld) -> None:
+    paid = bridge.world.deposit((5 * COIN, ALICE))
+    assert paid is not None
+    txid = display(paid.txid)
+    for _ in range(bridge.k + 1):
+        bridge.world.mine()  # nobody tells the DPoS chain
+    found = await bridge.ask("ioex_getDeposit", txid, 0)
+    assert (found["state"], found["buried"]) == ("confirming", "0x0")
+    assert found["pow"]["confirmations"] == hex(bridge.k + 1)
+    bridge.pass_blocks(1)
+    assert (await bridge.ask("ioex_getDeposit", txid, 0))["state"] == "provable"
+
+
+async def test_a_deposit_on_another_branch_than_the_light_clients_is_not_buried(bridge: ViewWorld) -> None:
+    paid = bridge.world.deposit((5 * COIN, ALICE))
+    assert paid is not None
+    bridge.mine(2)
+    bridge.world.fork_pow(2, keep=1.0)  # the same transaction in a block that the DPoS chain does not know
+    found = await bridge.ask("ioex_getDeposit", display(paid.txid), 0)
+    assert (found["state"], found["buried"]) == ("confirming", "0x0")
+    bridge.pass_blocks(1)
+    assert (await bridge.ask("ioex_getDeposit", display(paid.txid), 0))["buried"] == "0x2"
+
+
 async def test_a_small_deposit_is_proven_by_whoever_wants_it(bridge: ViewWorld) -> None:
     paid = bridge.world.deposit((COIN // 1_000, ALICE))
     assert paid is not None
@@ -126,6 +150,8 @@ async def test_a_withdrawal_step_by_step(bridge: ViewWorld) -> None:
         bridge.world.produce()
         (found,) = await bridge.ask("ioex_getWithdrawalsByTransaction", "0x" + call.hash.hex())
         seen.append(found["state"])
+        is_final = bridge.world.dpos.ledger.floor.height >= int(found["drained"]["blockNumber"], 16)
+        assert found["drained"]["finalized"] is (found["state"] == "finalized") is is_final
         assert checked(bridge).unsettled == 3 * WEI
         if found["state"] == "finalized":
             break

@@ -5,10 +5,13 @@ that PoW consensus keeps. `count_all` adds the two sums that need every account 
 """
 
 from collections.abc import Iterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from eth_abi import decode, encode
 
+from ioex_chain.bridge.solvency import Verdict
+from ioex_chain.dpos.votes import Checkpoint
 from ioex_chain.evm import vm
 from ioex_chain.evm.bridge import BridgeReader, Door
 from ioex_chain.evm.light_client import LightClientReader
@@ -20,6 +23,7 @@ from ioex_chain.evm.vm_calls import call as run_message
 from ioex_chain.evm.vm_frame import Frame, Message
 from ioex_chain.evm.vm_world import World as Machine
 from ioex_chain.ledger.types import Readable
+from ioex_chain.node.bridge_view import NodeBridge
 from ioex_chain.pow.reserve import ReserveState, reserve_state
 from ioex_chain.primitives import rlp
 from ioex_chain.primitives.types import COIN
@@ -61,6 +65,21 @@ class Invariants:
     def reserve(self) -> ReserveState:
         """What PoW consensus keeps of the bridge."""
         return reserve_state(self.world.pow.ledger.view())
+
+    @property
+    def node(self) -> NodeBridge:
+        """The bridge as a node with these two chains tells it by RPC and metrics."""
+        side, final = self.world.dpos, self.world.dpos.ledger.floor
+        pow_service = SimpleNamespace(
+            ledger=self.world.pow.ledger, mempool=self.world.pow.pool, indexes=True, on_head=[]
+        )
+        dpos_service = SimpleNamespace(
+            spec=side.spec,
+            ledger=side.ledger,
+            engine=side.engine,
+            finality=SimpleNamespace(finalised=Checkpoint(final.hash, final.height)),
+        )
+        return NodeBridge(cast("Any", pow_service), cast("Any", dpos_service))
 
     def check(self) -> None:
         """Follow both chains and state everything that can be told from counters and rows."""
@@ -225,6 +244,7 @@ class Invariants:
         bridge = self.world.dpos.state.get_balance(self.dpos.bridge)
         assert bridge >= row.requested * WEI_PER_POW_UNIT + row.retired
         self.the_reward_pool_adds_up()
+        self.nodes_say_the_same()
         for number, request in enumerate(self.dpos.requests, 1):
             assert self.bridge.request(number) == request
         credits_ = [self.bridge.credit(at) for at in range(self.bridge.credit_tail)]
@@ -232,6 +252,25 @@ class Invariants:
         named = (self.dpos.outputs[name] for name in self.dpos.credited)
         assert deposits == [(account, 10 * units) for account, units in named]
         assert all(item.address == self.dpos.pool for item in credits_ if item.validator_index == 0)
+
+    def nodes_say_the_same(self) -> None:
+        """The figures that a node's RPC and metrics give agree with the models', and find nothing wrong."""
+        if self.is_broken_by_reorganisation:
+            return
+        node = self.node
+        found, row, counted = node.solvency().result, self.dpos.now, node.count().result
+        assert found.verdict is Verdict.SOUND, found.broken
+        assert found.difference == 0
+        assert found.native == self.native()
+        assert found.unsettled == WEI_PER_POW_UNIT * (
+            row.requested - self.pow.now.payouts - self.pow.now.fees
+        )
+        assert found.not_credited.total == self.not_credited()
+        assert min(found.not_credited.unseen, found.not_credited.unproven) >= 0
+        assert found.uncreditable == WEI_PER_POW_UNIT * self.pow.now.donations
+        assert counted.is_sound
+        assert counted.balances_difference == -row.destroyed
+        assert not node.missing()
 
     def the_reward_pool_adds_up(self) -> None:
         side = self.world.dpos

@@ -3,6 +3,7 @@
 import pytest
 from chaingen.builder import Funds
 
+from ioex_chain.bridge.solvency import Verdict
 from ioex_chain.evm.bridge import Door, PauseReason
 from ioex_chain.primitives.types import COIN
 
@@ -53,6 +54,12 @@ def test_a_deposit_that_a_deep_branch_took_back_shuts_both_doors_and_is_named() 
     assert story.invariants.credited_for_nothing() == 9 * 10**18
     assert name in story.invariants.dpos.places
     assert name not in story.invariants.pow.deposits
+    node = story.invariants.node
+    assert [(one.deposit.txid, one.deposit.vout) for one in node.missing()] == [name]
+    found = node.solvency().result
+    assert found.verdict is Verdict.HOLE
+    assert found.not_credited.unproven == -9 * 10**18
+    assert node.status().inward.reasons == node.status().outward.reasons != []
 
 
 def test_while_it_is_shut_nothing_is_credited_and_nothing_new_is_asked_for() -> None:

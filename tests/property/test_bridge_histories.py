@@ -52,11 +52,11 @@ def lived(history: History) -> Counter[str]:
     )
 
 
-def live(seed: int, steps: int) -> Counter[str]:
+def live(seed: int, steps: int, *, newcomers: bool = True) -> Counter[str]:
     """Run one history, and have it named if an invariant breaks; every other network has narrow limits."""
     history = History(seed, narrow_network() if seed % 2 == 0 else bridge_network())
     try:
-        history.run(steps)
+        history.run(steps, newcomers=newcomers)
     except BaseException as error:
         error.add_note(f"seed {seed}, step {history.steps}: {history.last}")
         raise
@@ -77,7 +77,7 @@ def test_invariants_hold_after_every_step_of_random_histories() -> None:
 def test_hundreds_of_sequences() -> None:
     total: Counter[str] = Counter()
     for number in range(SEQUENCES):
-        total += live(FIRST_SEED + number, STEPS)
+        total += live(FIRST_SEED + number, STEPS, newcomers=number % 5 == 0)
         if number % 25 == 24:
             print(f"{number + 1} sequences: {dict(total)}", flush=True)
     assert total["steps"] == SEQUENCES * STEPS

@@ -132,7 +132,7 @@ class BlockRun:
         try:
             outcome = self._apply(tx, self._senders.sender(tx), allowance, times)
             extra = outcome.execution_gas - outcome.gas_used
-            self._meter.check_pace(outcome.gas_used, extra, extra)
+            self._meter.check_pace(outcome.gas_used, extra, max(extra, 0))
             self._check_execution(outcome)
         except BaseException as error:
             state.take_back()
@@ -185,8 +185,9 @@ class BlockRun:
     def metered(self, tx: Transaction, left: int | None = None, times: int | None = None) -> Rules:
         """Give the rules to run a transaction under, which end what it may not add; for tracing it too."""
         limit = self.rules.execution_gas_limit
-        most = None if limit is None else limit - (tx.gas - intrinsic_gas(tx))
-        self._meter.begin(left, most, gas=tx.gas, times=times)
+        intrinsic = intrinsic_gas(tx)
+        most = None if limit is None else limit - (tx.gas - intrinsic)
+        self._meter.begin(left, most, gas=tx.gas, intrinsic=intrinsic, times=times)
         return self._meter.rules
 
     def _check_execution(self, outcome: TxOutcome) -> None:

@@ -57,7 +57,7 @@ class WorkMeter:
         """Execution gas beyond gas in the present transaction, reverted calls included."""
         self._left: int | None = None
         self._most: int | None = None
-        self._gas = 0
+        self._gas = self._intrinsic = 0
         self._times: int | None = None
         self._frames: list[Frame] = []  # the calls that run code, by depth
         precompiles = {
@@ -68,14 +68,20 @@ class WorkMeter:
         """The rules under which calls are counted here."""
 
     def begin(
-        self, left: int | None, most: int | None = None, *, gas: int = 0, times: int | None = None
+        self,
+        left: int | None,
+        most: int | None = None,
+        *,
+        gas: int = 0,
+        intrinsic: int = 0,
+        times: int | None = None,
     ) -> None:
         """Begin a transaction that may add `most`, in a block with room for `left`; None for any amount.
 
         With `times`, its execution gas may never be more than so many times what it has used of its `gas`.
         """
         self.extra, self._left, self._most = 0, left, most
-        self._gas, self._times = gas, times
+        self._gas, self._intrinsic, self._times = gas, intrinsic, times
 
     def add(self, amount: int, frame: Frame) -> None:
         """Count work before it is done.
@@ -88,7 +94,8 @@ class WorkMeter:
             raise OutOfGas("more slow contracts and long code than a transaction may run")
         if self._times is not None:
             above = sum(caller.gas for caller in self._frames[: frame.msg.depth])
-            self.check_pace(self._gas - frame.gas - above, total, self.extra)
+            paid = self._gas - frame.gas - above
+            self.check_pace(paid, total - self._intrinsic, self.extra)
         self.extra = total
         if self._left is not None and total > self._left:
             raise ExecutionGasReached(

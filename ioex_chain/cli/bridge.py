@@ -172,20 +172,23 @@ def prove(
     key = signing_key(session, keystore, wallet, account, key_file, dev_account, password_file)
     with account_wallet(session, key) as sender:
         chosen = _one_deposit(sender.node, wanted)
-        proof = sender.node.call("ioex_getDepositProof", chosen.txid, chosen.vout)
-        if proof is None:
-            raise TransferRefused(f"{chosen} is no deposit that this node knows")
-        place = bridge(session.spec().contracts.addresses["Bridge"])
-        call = bytes.fromhex(proof["data"][2:])
-        fields = sender.prepare(place.address, call, 0, terms(gas, max_fee, priority_fee, nonce), place.abi)
-        sent = sender.send(sender.sign(fields)[0])
-        progress(session, f"sent {sent}")
-        done = outcome(sender.settle(sent, Patience(1, timeout), place.abi), place.abi)
-        found = follow_deposit(
-            sender.node, chosen, Watch(timeout, lambda one: progress(session, deposit_line(one)))
-        )
+        done = _send_proof(session, sender, chosen, terms(gas, max_fee, priority_fee, nonce), timeout)
+        found = follow_deposit(sender.node, chosen, _watch(session, timeout))
     facts = {"proof": done, "deposit": found}
     session.show(facts, lambda: out.print(deposit_line(found), highlight=False, soft_wrap=True))
+
+
+def _send_proof(
+    session: Session, sender: AccountWallet, chosen: Deposit, fixed: Terms, timeout: float
+) -> dict[str, Any]:
+    proof = sender.node.call("ioex_getDepositProof", chosen.txid, chosen.vout)
+    if proof is None:
+        raise TransferRefused(f"{chosen} is no deposit that this node knows")
+    place = bridge(session.spec().contracts.addresses["Bridge"])
+    call = bytes.fromhex(proof["data"][2:])
+    sent = sender.send(sender.sign(sender.prepare(place.address, call, 0, fixed, place.abi))[0])
+    progress(session, f"sent {sent}")
+    return outcome(sender.settle(sent, Patience(1, timeout), place.abi), place.abi)
 
 
 def _one_deposit(node: Any, wanted: Deposit | PowTransaction) -> Deposit:

@@ -94,6 +94,61 @@ def test_a_change_that_takes_back_a_buried_block_is_counted(depth: int, deep: in
     assert (light.reader.deepest_reorg(), light.reader.deep_reorgs()) == (depth, deep)
 
 
+class Uneven:
+    """A network where a branch with more work may be shorter: late blocks have 2 hashes, timely ones 8."""
+
+    def __init__(self, burial_depth: int) -> None:
+        spec = story_spec(
+            max_reorg_depth=10,
+            burial_depth=burial_depth,
+            fixed_difficulty=False,
+            genesis_bits=0x201FFFFF,
+            spacing=10,
+            half_life=100,
+        )
+        self.light, self.headers = LightWorld(spec), Headers(spec)
+
+    def timely(self, parent: Header, length: int) -> list[Header]:
+        chain = self.headers.chain(parent, length)
+        self.light.submit_all(chain)
+        return chain
+
+    def late(self, parent: Header, length: int) -> list[Header]:
+        """The first is late and has 8 still; the difficulty of those on it falls to the limit."""
+        first = self.headers.on(parent, time=parent.time + 5_000)
+        chain = [first, *self.headers.chain(first, length - 1)]
+        self.light.submit_all(chain)
+        return chain
+
+    def counts(self) -> tuple[int, int, int]:
+        """Height of the tip, depth of the deepest change, number of deep ones."""
+        return self.light.reader.best()[1], self.light.view("deepestReorg"), self.light.view("deepReorgs")
+
+
+def test_what_was_buried_under_a_higher_tip_is_not_forgotten() -> None:
+    """The first change lowers the tip and takes back nothing buried; the second is as shallow, but does."""
+    net = Uneven(burial_depth=3)
+    base = net.timely(net.headers.genesis, 4)
+    net.late(base[3], 3)
+    assert net.counts() == (7, 0, 0)
+    net.timely(base[3], 2)
+    assert net.counts() == (6, 3, 0)
+    net.timely(base[2], 4)
+    assert net.counts() == (7, 3, 1)
+
+
+@pytest.mark.parametrize(("fork", "length", "deep"), [(6, 4, 2), (7, 3, 1)])
+def test_after_a_deep_change_only_what_is_still_there_counts(fork: int, length: int, deep: int) -> None:
+    """Blocks 1 to 8 stay buried, those that were buried above are gone."""
+    net = Uneven(burial_depth=3)
+    base = net.timely(net.headers.genesis, 8)
+    net.late(base[7], 4)
+    net.timely(base[7], 2)
+    assert net.counts() == (10, 4, 1)
+    net.timely(base[fork], length)
+    assert net.counts() == (11, 4, deep)
+
+
 def test_a_branch_one_deeper_than_the_limit_is_refused_as_the_node_leaves_it(
     light: LightWorld, headers: Headers
 ) -> None:

@@ -25,6 +25,7 @@ WANTED = {
     "settled withdrawals undone",
     "credits undone",
     "requests undone",
+    "late votes that moved the head",
     "deposits credited",
     "withdrawals settled",
     "sets handed over",

@@ -223,6 +223,25 @@ class DposSide:
             self.follow()
         return made
 
+    def lost_votes(self) -> list[DposEntry]:
+        """Give the blocks, on any branch, that all voted for, that have no certificate and could have one."""
+        anchor = self.ledger.anchor
+        found = []
+        for hash_ in self.ballots.links:
+            entry = self.ledger.entry(hash_)
+            if entry is None or hash_ in self.certificates or entry.note is None:
+                continue
+            above = entry.height > max(self.ledger.floor.height, 0 if anchor is None else anchor.height)
+            if above and self.ledger.fork_point(entry, self.ledger.floor) is self.ledger.floor:
+                found.append(entry)
+        return found
+
+    def hear_late(self, entry: DposEntry) -> None:
+        """Have a block's lost votes turn up: whatever branch it is on, it comes first now."""
+        if self.gather(entry) is not None:
+            self.ledger.prefer(entry.hash)
+            self.follow()
+
     def follow(self) -> None:
         """Do what the certificates for blocks of the best chain say: prefer, finalise."""
         for entry in list(self._unfinal()):

@@ -73,7 +73,8 @@ class History:
             self.offer_old_settlement: 2,
             self.fork_pow: 4,
             self.fork_dpos: 4,
-            self.lose_votes: 2,
+            self.lose_votes: 3,
+            self.find_votes: 2,
             self.pause_finality: 1,
             self.crash_pow: 3,
             self.crash_dpos: 3,
@@ -284,6 +285,20 @@ class History:
         self.world.produce()
         self.world.dpos.vote(heard=False)
         self.world.is_voting = was
+
+    def find_votes(self) -> None:
+        """Votes that were lost turn up, perhaps for a branch that was left since."""
+        lost = self.world.dpos.lost_votes()
+        if not lost:
+            self.lose_votes()
+            self.invariants.check()
+            self.world.fork_dpos(1, longer=self.chance.choice((1, 2, 3)))
+            lost = self.world.dpos.lost_votes()
+        if lost:
+            best = self.world.dpos.head.hash
+            self.world.dpos.hear_late(self.chance.choice(lost))
+            self.world.happened["late votes"] += 1
+            self.world.happened["late votes that moved the head"] += self.world.dpos.head.hash != best
 
     def pause_finality(self) -> None:
         self.world.is_voting = False

@@ -16,6 +16,8 @@ from .bridge_dpos import DposSide
 from .bridge_pow import PowSide
 
 BLOCKS_AT_ONCE = 64
+KEPT_LATE = 5
+"""A restart begins where reading had come to that many blocks before."""
 
 
 class Relayer:
@@ -25,12 +27,13 @@ class Relayer:
         self.spec = spec
         self._pow = pow_side
         self._dpos = dpos
-        self._kept: ReadTo | None = None
+        self._kept: list[ReadTo | None] = [None]
         self.restart()
 
     def restart(self) -> None:
-        """Begin with what the disk has: where reading had come to, and not always the newest of that."""
-        self.watch = DepositWatch(self._pow.ledger, self.spec.bridge.min_relayed_deposit, self._kept)
+        """Begin with what the disk has: where reading had come to some blocks ago."""
+        kept = self._kept[max(0, len(self._kept) - KEPT_LATE)]
+        self.watch = DepositWatch(self._pow.ledger, self.spec.bridge.min_relayed_deposit, kept)
         rule = settlement_rule(self.spec)
         proofs = FinalityProofs(self._dpos.ledger, self._dpos.engine.records)
         self._planner = SettlementPlanner(self.spec, rule, proofs)
@@ -49,7 +52,7 @@ class Relayer:
         ledger = self._dpos.ledger
         with ledger.state_at(ledger.floor) as final:
             self.watch.forget(BridgeReader(self.spec, FlatState(final)))
-        self._kept = self.watch.read_to()
+        self._kept.append(self.watch.read_to())
 
     def due(self) -> Due | None:
         """Plan the settlement that is due now; None if there is none, or none can be made yet."""

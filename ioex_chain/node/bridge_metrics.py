@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from ioex_chain.bridge.solvency import Solvency, Verdict
 from ioex_chain.evm.types import WEI
 from ioex_chain.ledger.errors import LedgerError
+from ioex_chain.primitives.errors import DecodeError
 from ioex_chain.rpc.bridge_port import BridgePort, BridgeView, PoolView
 
 
@@ -26,7 +27,7 @@ class BridgeCollector(Collector):
         try:
             status, pool = self._bridge.status(), self._bridge.pool()
             solvency = self._bridge.solvency(quick=True)
-        except LedgerError:
+        except (LedgerError, DecodeError):
             return  # a chain is being rebuilt or its disk failed: the other metrics say so
         yield from _doors(status)
         yield from _queues(status)

@@ -1,9 +1,11 @@
 """What Prometheus reads of the DPoS chain and the bridge."""
 
+import pytest
 from chain_metrics import ChainMetrics
 from sim.bridge_spec import USER_ACCOUNTS
 
 from ioex_chain.evm.types import WEI
+from ioex_chain.primitives.errors import UnexpectedEnd
 from ioex_chain.primitives.types import COIN
 
 SCRIPT = bytes.fromhex("0014") + bytes(range(20))
@@ -55,3 +57,15 @@ def test_a_shut_door_and_a_fork_are_seen() -> None:
     found = metrics.values()
     assert found["ioex_bridge_deep_reorganisations"] == 1
     assert found["ioex_bridge_door_open{direction=in}"] == 0
+
+
+def test_a_database_that_cannot_be_read_takes_no_other_figures_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = ChainMetrics()
+
+    def damaged() -> None:
+        raise UnexpectedEnd("the database holds no bridge reserve")
+
+    monkeypatch.setattr(metrics.bridge.view, "status", damaged)
+    found = metrics.values()
+    assert "ioex_dpos_height" in found
+    assert not any(name.startswith("ioex_bridge") for name in found)

@@ -37,13 +37,14 @@ class FinalityProofs:
         self._ledger = ledger
         self._records = records
 
-    def next_for(self, current: int, pending: Collection[int]) -> FinalBlock | None:
+    def next_for(self, current: int, pending: Collection[int], most: int) -> FinalBlock | None:
         """Give the proof that brings the PoW chain furthest; None while there is none.
 
-        `current`: the number of the set that the PoW chain believes, `pending` those handed over to it.
+        `current`: the number of the set that the PoW chain believes, `pending` those handed over to it;
+        `most`: the number of the last request that the proof may reach.
         """
         head = self._ledger.head
-        newest = self._recorded_at(head)
+        newest = self._recorded_at(head, most)
         if newest is None or newest.members.number == current:
             return newest
         followed = self._set_after(head, current)
@@ -51,8 +52,10 @@ class FinalityProofs:
             return None
         number, since = followed
         if number in pending:
-            return self._first_under(head, since)
-        return self._recorded_at(self._at(since - 1))
+            first = self._first_under(head, since)
+            if first is None or first.count <= most:
+                return first
+        return self._recorded_at(self._at(since - 1), most)
 
     def _at(self, height: int) -> DposEntry:
         entry = self._ledger.entry_at(height)
@@ -71,15 +74,22 @@ class FinalityProofs:
             at = self._at(record.since - 1)
         return found
 
-    def _recorded_at(self, entry: DposEntry) -> FinalBlock | None:
-        """Give the highest final block that `entry` and its ancestors record; None for genesis."""
-        final = self._records.require(entry).finalised
-        if final.height == 0:
-            return None
+    def _recorded_at(self, entry: DposEntry, most: int) -> FinalBlock | None:
+        """Give the highest final block that `entry` and its ancestors record and that reaches no further.
+
+        None if that is genesis.
+        """
+        final, is_near = self._records.require(entry).finalised, False
         for block in self._down(entry):
+            if final.height == 0:
+                return None
+            is_near = is_near or self._records.require(entry.known(final.hash)).requests <= most
             parent = block.parent
-            if parent is not None and self._records.require(parent).finalised != final:
-                return self._carried_by(block)
+            before = final if parent is None else self._records.require(parent).finalised
+            if before != final:
+                if is_near:
+                    return self._carried_by(block)
+                final = before
         return None
 
     def _first_under(self, head: DposEntry, since: int) -> FinalBlock | None:

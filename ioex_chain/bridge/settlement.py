@@ -47,8 +47,16 @@ REWARDS = 16
 _CHANGE = reserve_change_script()
 
 
+GATHERED = 32
+"""Outputs that a settlement must save which does nothing else: the reserve must not fall to pieces."""
+
+
 class CannotSettle(IoexError):
     """No settlement can be made of what was given; the message says what to wait for."""
+
+
+class Scattered(CannotSettle):
+    """The reserve lies in too many small outputs for these withdrawals at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +87,10 @@ class BridgeSettlements:
         effect = self._effect(requests.read(state.count), state)
         count = state.count + len(requests.raw)
         accumulator = requests.accumulate(state.accumulator)
-        requests.check_drained(final, count, accumulator)
         if count == state.count and votes.set_number == state.current.number:
-            raise errors.NothingSettled("it settles no request and changes no set")
+            _check_gathers(tx)
+        else:
+            requests.check_drained(final, count, accumulator)
         _check_outputs(tx, effect, sum([coin.value for coin in coins]))
         current, pending = _sets_after(state, votes.set_number, effect.handed_over)
         checks = CHECKS_PER_SIGNATURE * len(votes.signatures)
@@ -157,6 +166,14 @@ def change_of(rest: int) -> tuple[TxOut, ...]:
     return tuple(TxOut(piece, _CHANGE) for piece in pieces)
 
 
+def _check_gathers(tx: Transaction) -> None:
+    """Check what only moves the reserve's coins together: nothing of the other chain needs to be shown."""
+    if len(tx.inputs) - len(tx.outputs) < GATHERED:
+        raise errors.NothingSettled(
+            f"it settles no request, changes no set and gathers fewer than {GATHERED} outputs"
+        )
+
+
 def _check_outputs(tx: Transaction, effect: _Effect, spent: int) -> None:
     payouts, outputs = effect.payouts, tx.outputs
     if spent < effect.paid:
@@ -203,7 +220,7 @@ def choose_coins(
             chosen[outpoint] = coin
             total += coin.value
     if not chosen or total < needed:
-        raise CannotSettle(
+        raise Scattered(
             f"the {limit} largest mature reserve outputs do not cover {needed} units; settle fewer requests, "
             "or wait until coinbase outputs have matured"
         )

@@ -33,7 +33,7 @@ MAX_BACKLOG = 4 << 20
 KNOWN = 20_000
 """Hashes by peer that it is remembered to know."""
 DOUBTS = 1_024
-"""Votes of a peer that are looked at in vain before the rest is left unread: twice what it greets with."""
+"""Votes and the like that a peer tells in vain before the rest is left unread: twice what it greets with."""
 DOUBTS_BY_SEAT = 4
 """How many of them come back in a slot for each seat: those of two sets, for two branches."""
 GREETING_CERTIFICATES = 64
@@ -139,30 +139,31 @@ class FinalityRelay:
     # --- messages -------------------------------------------------------------------------------------------
 
     def on_votes(self, peer: Peer, message: m.Votes) -> None:
-        """Take votes, as long as not too many of this peer's were in vain."""
+        """Take votes."""
         votes = self._read(peer, message.items, codec.decode_vote)
-        state = self._states.get(peer.number)
-        if votes is None or state is None:
-            return
-        for vote in votes:
-            if not state.doubts.may_ask(self._now()):
-                continue
-            (outcome,) = self._door.on_votes((vote,))
-            if outcome.verdict is Verdict.IGNORED:
-                state.doubts.spend()
-            self._judge(peer, outcome)
-        if state.doubts.is_flood():
-            peer.offend(Offence.FLOOD, "votes of sets that nobody here knows")
+        self._take(peer, votes, lambda vote: self._door.on_votes((vote,))[0])
 
     def on_certificate(self, peer: Peer, message: m.Certificate) -> None:
         """Take a certificate."""
-        for certificate in self._read(peer, (message.raw,), codec.decode_certificate) or ():
-            self._judge(peer, self._door.on_certificate(certificate, peer.number))
+        read = self._read(peer, (message.raw,), codec.decode_certificate)
+        self._take(peer, read, lambda one: self._door.on_certificate(one, peer.number))
 
     def on_evidence(self, peer: Peer, message: m.EvidenceItem) -> None:
         """Take evidence."""
-        for item in self._read(peer, (message.raw,), codec.decode_evidence) or ():
-            self._judge(peer, self._door.on_evidence(item))
+        self._take(peer, self._read(peer, (message.raw,), codec.decode_evidence), self._door.on_evidence)
+
+    def _take(self, peer: Peer, items: Sequence[Any] | None, take: Callable[[Any], Outcome]) -> None:
+        """Have finality look at what a peer says, as long as not too much of it was in vain."""
+        state = self._states.get(peer.number)
+        for item in items or ():
+            if state is None or not state.doubts.may_ask(self._now()):
+                continue
+            outcome = take(item)
+            if outcome.verdict is Verdict.IGNORED:
+                state.doubts.spend()
+            self._judge(peer, outcome)
+        if state is not None and state.doubts.is_flood():
+            peer.offend(Offence.FLOOD, "votes of sets that nobody here knows")
 
     def _read(self, peer: Peer, items: Sequence[bytes], decode: Callable[[bytes], Any]) -> list[Any] | None:
         """Read what a peer says and remember that it knows it; None if it cannot be read."""

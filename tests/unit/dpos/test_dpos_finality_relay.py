@@ -264,12 +264,17 @@ def test_votes_of_unknown_sets_are_looked_at_in_vain_only_so_often(monkeypatch: 
     assert (honest.offences, hostile.offences) == ([], [Offence.FLOOD] * 3)
     node.hear(honest, of(strangers(world, block, 300, 4)))
     assert asked == 80
+    certificate = Certificate(codec.encode_certificate(world.forge.certificate(block)))
+    node.hear(hostile, certificate)  # it says too much in vain for anything to be read
+    assert node.finality.justified.height == 0
     world.pass_time(30)  # three slots: the votes of a whole set for three blocks
     node.hear(honest, of(strangers(world, block, 400, 12)))
     assert asked == 92
     good = world.all_votes(block)[0]
     node.hear(honest, of([good]))
     assert node.finality.votes() == (good,)
+    node.hear(honest, certificate)
+    assert node.finality.justified.height == 1
     assert Offence.FLOOD not in honest.offences
 
 

@@ -303,7 +303,7 @@ def test_no_byte_of_a_pow_header_can_be_another() -> None:
 
 @pytest.mark.soak
 def test_no_bit_of_a_pow_header_can_be_another() -> None:
-    print(f"{forged_headers(all_bits=True)} altered headers, none taken")
+    print(f"{forged_headers(all_bits=True)} altered headers, none makes another")
 
 
 def test_zero_empty_and_cut_headers_are_refused() -> None:

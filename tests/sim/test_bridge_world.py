@@ -207,6 +207,33 @@ def test_a_finality_pause_of_200_slots_ends_with_every_withdrawal_settled() -> N
     story.invariants.count_all()
 
 
+def test_two_settlements_may_stand_in_one_block_when_each_brings_more() -> None:
+    story = Story()
+    world = story.world
+    story.round(4)
+    made = []
+    for number in range(2):
+        world.withdraw(BOB, 2 * COIN + number, FORMS[number])
+        for _ in range(4):
+            world.produce()
+        tx = world.relayers[number].settlement()
+        assert tx is not None
+        made.append(tx)
+        world.mine([tx])
+        story.invariants.check()
+    assert {item.outpoint[:32] for item in made[1].inputs} & {made[0].txid}, (
+        "the second spends the first's change"
+    )
+    world.fork_pow(2, keep=0, instead=made)
+    story.invariants.check()
+    row = next(row for row in story.invariants.pow.rows if row.paid)
+    fee = world.spec.bridge.withdrawal_fee
+    assert row.paid == ((2 * COIN - fee, FORMS[0]), (2 * COIN + 1 - fee, FORMS[1]))
+    assert story.invariants.pow.now.settlements == 2
+    story.round(3)
+    story.invariants.count_all()
+
+
 def test_sets_that_came_and_went_while_finality_was_away_are_followed_in_order() -> None:
     story = Story(stall_slots=1_000)
     world, operator = story.world, story.world.spec.dpos.members[0].operator

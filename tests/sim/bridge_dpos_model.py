@@ -120,11 +120,12 @@ class DposModel:
             assert not (status and tx.to == self.points), "a call of GAS by a user has succeeded"
             if status and tx.to == self.bridge:
                 row = self._with_call(row, tx)
-        row = self._with_handover(row, entry)
+        sets, row = row.sets, self._with_handover(row, entry)
         for request in row.requests:
             self.requests.append(request)
             self.accumulators.append(keccak256(self.accumulators[-1] + request))
         drained = min(row.count, row.drained + self._side.spec.bridge.max_requests)
+        drained = row.count if row.sets > sets else drained  # a handover waits for nothing
         items = [*self.requests[row.drained : drained], _accumulator_item(drained, self.accumulators)]
         hashes = b"".join(sha256(item).digest() for item in items)
         assert block.header.header.requests_hash == sha256(hashes).digest(), "requestsHash is not the model's"

@@ -120,6 +120,18 @@ def narrow_network() -> NetworkSpec:
     return bridge_network(NARROW_BRIDGE, **NARROW)
 
 
+def scattered_network(piece: int) -> NetworkSpec:
+    """Give the network with its reserve in outputs of `piece` units."""
+    spec = bridge_network()
+    rows = []
+    for row in spec.token.allocations:
+        is_reserve = row.script[:1] == b"\x60"
+        count = row.amount // piece if is_reserve else 1
+        assert not is_reserve or row.amount == count * piece
+        rows += [replace(row, amount=row.amount // count)] * count
+    return replace(spec, token=replace(spec.token, allocations=tuple(rows)))
+
+
 def _paid(network: NetworkSpec, funded: list[bytes]) -> list[Allocation]:
     units = USER_WEI // WEI_PER_POW_UNIT
     rows = [

@@ -8,12 +8,13 @@ from ioex_chain.crypto.address import reserve_change_script
 from ioex_chain.dpos.errors import DepositProofRefused
 from ioex_chain.evm.bridge import DepositProof, Door, PauseReason, encode_proof
 from ioex_chain.primitives.types import COIN
+from ioex_chain.spec.model import NetworkSpec
 
 from .bridge_history import FORMS
 from .bridge_invariants import Invariants
 from .bridge_pow_model import Deposit
 from .bridge_relay import output_proof, proof_call
-from .bridge_spec import USER_ACCOUNTS, bridge_network
+from .bridge_spec import USER_ACCOUNTS, bridge_network, scattered_network
 from .bridge_world import BridgeWorld
 
 ALICE, BOB = USER_ACCOUNTS[:2]
@@ -22,8 +23,8 @@ ALICE, BOB = USER_ACCOUNTS[:2]
 class Story:
     """A world whose invariants are stated after each round of both chains."""
 
-    def __init__(self, **dpos: int) -> None:
-        self.world = BridgeWorld(1, bridge_network(None, **dpos))
+    def __init__(self, spec: NetworkSpec | None = None, **dpos: int) -> None:
+        self.world = BridgeWorld(1, spec or bridge_network(None, **dpos))
         self.invariants = Invariants(self.world)
 
     def round(self, count: int = 1, *, settle: bool = True) -> None:
@@ -231,6 +232,22 @@ def test_two_settlements_may_stand_in_one_block_when_each_brings_more() -> None:
     assert row.paid == ((2 * COIN - fee, FORMS[0]), (2 * COIN + 1 - fee, FORMS[1]))
     assert story.invariants.pow.now.settlements == 2
     story.round(3)
+    story.invariants.count_all()
+
+
+def test_a_reserve_in_small_pieces_pays_a_large_withdrawal_in_the_end() -> None:
+    """64 outputs of 50 IOEX cannot pay 3,800: they are gathered first."""
+    story = Story(scattered_network(50 * COIN))
+    world = story.world
+    story.round(4)
+    world.withdraw(ALICE, 3_800 * COIN, FORMS[1])
+    world.withdraw(BOB, 30 * COIN, FORMS[2])
+    story.round(12)
+    fee = world.spec.bridge.withdrawal_fee
+    paid = [item for row in story.invariants.pow.rows for item in row.paid]
+    wanted = [(3_800, FORMS[1]), (30, FORMS[2])]
+    assert paid == [(units * COIN - fee, script) for units, script in wanted]
+    assert story.invariants.pow.now.settlements > sum(1 for row in story.invariants.pow.rows if row.paid)
     story.invariants.count_all()
 
 

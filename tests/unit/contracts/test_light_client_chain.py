@@ -218,6 +218,17 @@ def test_a_block_of_another_branch_or_of_the_best_allows_nothing(light: LightWor
     assert light.refused(branch[-1]) == ""
 
 
+def test_a_block_that_is_allowed_elsewhere_is_in_nobodys_way() -> None:
+    """It stands higher than the branch that becomes the best, which is shallow and needs no permission."""
+    net = Uneven(burial_depth=3)
+    base = net.timely(net.headers.genesis, 4)
+    tall = net.late(base[3], 3)
+    allow(net.light, tall[-1].hash)
+    net.timely(base[3], 2)
+    assert net.counts() == (6, 3, 0)
+    assert net.light.view("allowedBranch") == tall[-1].hash
+
+
 def test_the_owner_must_announce_and_wait(light: LightWorld) -> None:
     wanted, delay = b"\x11" * 32, light.spec.bridge.owner_delay
     with pytest.raises(Reverted, match="not proposed"):

@@ -157,7 +157,9 @@ def test_the_cap_falls_at_once_and_rises_after_the_delay(world):
 def test_a_lower_cap_forgets_the_announced_one(world):
     cap = world.reader.daily_cap
     world.bridge(world.owner, "announceCap", cap + 1)
+    assert (world.get("pendingCap"), world.get("pendingCapTime") > world.time) == (cap + 1, True)
     world.bridge(world.owner, "lowerCap", cap - 1)
+    assert (world.get("pendingCap"), world.get("pendingCapTime")) == (0, 0)
     world.time += 10 * world.spec.bridge.owner_delay
     with pytest.raises(Reverted, match="nothing was announced"):
         world.bridge(world.owner, "raiseCap")

@@ -281,8 +281,8 @@ class BridgeReader:
 
     @property
     def waiting(self) -> int:
-        """Withdrawals that finality was not seen to pass; no more than `max_waiting` are taken."""
-        return self.withdrawals_count - (self._get("finality") >> 192)
+        """Requests not seen to be drained for good; no withdrawal is taken while `max_waiting` are."""
+        return self.queued - (self._get("finality") >> 192)
 
     @property
     def daily_cap(self) -> int:

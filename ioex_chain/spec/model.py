@@ -171,9 +171,10 @@ class BridgeSpec:
     min_relayed_deposit: int = COIN // 100
     """Deposits from this amount on are proven by arbitrators without a fee: policy of producers."""
     max_requests: int = 256
-    """Requests to the PoW chain that one block drains."""
+    """Requests to the PoW chain that one block drains; one that hands over to a set drains all before it."""
     max_waiting: int = 20_000
-    """Withdrawals made before finality is seen to move again: so many that a settlement fits a block."""
+    """Requests not known to be drained for good above which no withdrawal is taken: a settlement of so many
+    fits a block."""
     max_settlement_inputs: int = 64
     owner_delay: int = 7 * 24 * 3600
     """Seconds between the owner's announcement of a looser rule and its coming in force."""

@@ -124,8 +124,8 @@ rewardPool: public(address)
 owner: public(address)
 pendingOwner: public(address)
 minWithdrawal: public(uint256)  # PoW units
-maxWaiting: public(uint256)  # withdrawals that finality has not been seen to pass
-maxRequests: public(uint256)  # drained by one block
+maxWaiting: public(uint256)  # requests that finality has not been seen to pass
+maxRequests: public(uint256)  # drained by one block that requests no handover
 stallSlots: public(uint256)
 ownerDelay: public(uint256)  # seconds
 dailyCap: public(uint256)  # PoW units
@@ -143,11 +143,12 @@ deepAcknowledged: public(uint256)
 
 # Out.
 requestQueue: uint256  # queued | drained << 64 | drained before this block << 128 | withdrawals << 192
-finality: uint256  # slot | final slot << 48 | mark's slot << 96 | withdrawals at the mark << 144 | passed << 192
+finality: uint256  # slot | final slot << 48 | mark's slot << 96 | drained at the mark << 144 | passed << 192
 outflow: uint256  # day << 128 | PoW units withdrawn on it
 requestedUnits: public(uint256)
 retiredTotal: public(uint256)  # wei
 lastSet: public(uint256)
+lastHandover: public(uint256)  # its request's number
 ownerPaused: uint256  # bit of a door
 requestHeads: HashMap[uint256, uint256]  # by number: form << 248 | PoW units, or set number
 requestPrograms: HashMap[uint256, bytes32]  # of withdrawals; 20-byte ones begin the word
@@ -186,7 +187,7 @@ def _check_open(door: uint256):
 @external
 def onBlock(taken: uint256, slot: uint256, finalSlot: uint256):
     """
-    @notice Close a block: take the paid credits off the queue, count rewards, note finality, drain requests.
+    @notice Close a block: take the paid credits off the queue, count rewards, drain requests, note finality.
     @param taken Withdrawals (EIP-4895) that the block carries: the head of the queue
     @param slot The block's slot
     @param finalSlot The slot of the block that this one records as final
@@ -198,8 +199,8 @@ def onBlock(taken: uint256, slot: uint256, finalSlot: uint256):
         self.creditQueue = queue + taken
     self._note_reorganisations()
     self._count_rewards()
-    self._note_finality(slot, finalSlot)
     self._drain()
+    self._note_finality(slot, finalSlot)
 
 
 @internal
@@ -225,7 +226,7 @@ def _count_rewards():
 @internal
 def _note_finality(slot: uint256, finalSlot: uint256):
     """
-    @dev A mark says how many withdrawals there were at the end of a slot. When it is final, so many have
+    @dev A mark says how many requests were drained at the end of a slot. When it is final, so many have
          passed, and the next mark is set.
     """
     noted: uint256 = self.finality
@@ -233,17 +234,23 @@ def _note_finality(slot: uint256, finalSlot: uint256):
     assert finalSlot >= (noted >> 48) & SLOT and finalSlot <= slot, "final slot"
     mark: uint256 = noted >> 96
     if finalSlot >= mark & SLOT:
-        made: uint256 = self.requestQueue >> 192
-        mark = slot | (made << 48) | (((mark >> 48) & SLOT) << 96)
+        drained: uint256 = (self.requestQueue >> 64) & WORD
+        mark = slot | (drained << 48) | (((mark >> 48) & SLOT) << 96)
     self.finality = slot | (finalSlot << 48) | (mark << 96)
 
 
 @internal
 def _drain():
+    """
+    @dev A handover is drained by the block that requests it, with all before it: the PoW chain must hear of it
+         from the old set, however many requests stand in its way.
+    """
     queue: uint256 = self.requestQueue
     queued: uint256 = queue & WORD
     drained: uint256 = (queue >> 64) & WORD
     end: uint256 = min(queued, drained + self.maxRequests)
+    if end != queued:
+        end = max(end, self.lastHandover)
     if end != (queue >> 128) & WORD:
         self.requestQueue = queued | (end << 64) | (drained << 128) | ((queue >> 192) << 192)
 
@@ -262,6 +269,7 @@ def handover(setNumber: uint256, members: DynArray[address, MAX_MEMBERS]):
         for other: uint256 in range(place, bound=MAX_MEMBERS):
             assert members[other] != members[place], "member twice"
     self.lastSet = setNumber
+    self.lastHandover = number
     self.requestHeads[number] = (HANDOVER << 248) | setNumber
     self.requestMembers[number] = members
     self.requestQueue += 1
@@ -468,7 +476,7 @@ def withdraw(script: Bytes[34]) -> uint256:
     self._check_open(OUTWARD)
     self._spend(units)
     queue: uint256 = self.requestQueue
-    assert (queue >> 192) - (self.finality >> 192) < self.maxWaiting, "too many wait"
+    assert (queue & WORD) - (self.finality >> 192) < self.maxWaiting, "too many wait"
     number: uint256 = (queue & WORD) + 1
     self.requestQueue = queue + 1 + (1 << 192)
     self.requestHeads[number] = (form << 248) | units
@@ -770,7 +778,7 @@ def outflowToday() -> uint256:
 @view
 def finalityNote() -> (uint256, uint256, uint256):
     """
-    @notice The last block's slot, the slot that it records as final, and the withdrawals known to be final.
+    @notice The last block's slot, the slot that it records as final, and the requests known to be drained for good.
     """
     noted: uint256 = self.finality
     return noted & SLOT, (noted >> 48) & SLOT, noted >> 192

@@ -143,6 +143,34 @@ def test_the_last_item_says_what_came_before_too(world):
     assert world.reader.drained_before == world.reader.drained == 1
 
 
+def test_a_handover_is_drained_at_once_with_all_before_it(world):
+    world.set("maxRequests", 2)
+    for _ in range(5):
+        world.withdraw(20_000)
+    world.raw(SYSTEM_ADDRESS, world.at, bridge.handover(1, [address(1)]))
+    world.withdraw(20_000)
+    assert len(world.next_block()) == 6 + 1
+    assert (world.reader.drained_before, world.reader.drained) == (0, 6)
+    assert len(world.next_block()) == 1 + 1
+    for _ in range(3):
+        world.withdraw(20_000)
+    assert len(world.next_block()) == 2 + 1
+
+
+def test_what_is_not_drained_waits_too(world):
+    world.set("maxRequests", 1)
+    world.set("maxWaiting", 3)
+    for _ in range(3):
+        world.withdraw(20_000)
+    world.next_block(final=0)
+    world.next_block(final=0)
+    refused(world, "too many wait")
+    world.next_block(final=2)  # the block of slot 1 drained one of them, and is final
+    assert world.reader.waiting == 2
+    world.withdraw(20_000)
+    refused(world, "too many wait")
+
+
 def test_only_so_many_wait_for_finality(world):
     limit = 5
     world.set("maxWaiting", limit)

@@ -28,9 +28,9 @@ from ioex_chain.spec.identity import network_id
 from ioex_chain.spec.load import NETWORKS, load_network
 
 GOLDEN = {
-    "mainnet": "62a140d72f2ccb9790edd885aaea6101d293bb3b0b277ec6612bcc6b2bfb1ac0",
-    "testnet": "817b4af09a00f5561094ac77c3da8817a6d70078b3b430f2328da938b9239302",
-    "devnet": "46d93e504b98051d6b881855a4bcbbe461af7e58ee2b245478037926040c5c49",
+    "mainnet": "a9c22aa35d03e9fd23452761a1f5f1d3e464f1c3e6a681f3701e3f3982ff465d",
+    "testnet": "07fc281105aa733b5604f82173fc3464fd5be144442c9375894ad31b3206aed1",
+    "devnet": "ad18179633ef190521189d6bb389b8e0151ab64fdb4cefee56eb97fe558005d9",
 }
 
 

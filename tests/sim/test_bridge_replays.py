@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from ioex_chain.bridge.finality_proofs import FinalityProofs
 from ioex_chain.bridge.settlement import build_settlement, choose_coins, settlement_rule
 from ioex_chain.crypto.address import witness_script
 from ioex_chain.crypto.hashes import sha256d
@@ -325,7 +326,7 @@ def test_a_settlement_of_a_chain_with_another_id_pays_nothing() -> None:
     story.pow_refuses(story.with_fresh_coins(due.transaction), refused.NotAMember)
     view, height = story.world.pow.ledger.view(), story.world.pow.height
     request = other_bridge(other)
-    found = other.relayers[0]._planner._proofs.next_for(0, [])
+    found = FinalityProofs(other.dpos.ledger, other.dpos.engine.records).next_for(0, [], due.count)
     assert found is not None
     rule = settlement_rule(other.spec)
     coins = choose_coins(view, story.world.spec, height + 1, [request])

@@ -218,8 +218,12 @@ class DposNode:
         return list(kept)
 
     async def _keep_evidence(self) -> None:
-        if self.service.failure is None:
+        if self.service.failure is not None:
+            return
+        try:
             await self.service.call(self._evidence.write())
+        except OSError as error:
+            self._evidence.lost(error)
 
     async def _keep_pool(self) -> None:
         if self.service.failure is None:

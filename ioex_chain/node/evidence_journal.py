@@ -53,14 +53,15 @@ class EvidenceJournal:
     def on_outcome(self, outcome: Outcome) -> None:
         """Hear what finality found."""
         if outcome.evidence:
-            self._run(self.write(), _done, self._lost)
+            self._run(self.write(), _done, self.lost)
 
     def write(self) -> Callable[[], None]:
         """Give what puts all that is known now into the file. Calling that raises OSError."""
         data = encode_kept(self._source().evidence())
         return lambda: write_atomically(self._path, data)
 
-    def _lost(self, error: Exception) -> None:
+    def lost(self, error: Exception) -> None:
+        """Say once that the file cannot be written; that stops nobody. Raises what is no OSError."""
         if not isinstance(error, OSError):
             raise error
         if not self._failed:

@@ -94,3 +94,8 @@ def test_a_disk_that_takes_nothing_stops_nobody(tmp_path: Path) -> None:
     kept.on_outcome(outcome)
     world.time.settle()
     assert node.finality.evidence()
+    with pytest.raises(FileNotFoundError) as refused:
+        kept.write()()
+    kept.lost(refused.value)
+    with pytest.raises(ValueError, match="another"):
+        kept.lost(ValueError("another"))

@@ -67,6 +67,17 @@ def test_the_owner_closes_the_way_out(world):
     assert world.withdraw(20_000) == 3
 
 
+def test_the_two_doors_are_closed_and_opened_each_by_itself(world):
+    for door in Door:
+        world.bridge(world.owner, "pause", door)
+    assert [world.reader.pause_reasons(door) for door in Door] == [PauseReason.OWNER] * 2
+    world.bridge(world.owner, "resume", Door.IN)
+    assert [world.reader.pause_reasons(door) for door in Door] == [NONE, PauseReason.OWNER]
+    world.bridge(world.owner, "pause", Door.IN)
+    world.bridge(world.owner, "resume", Door.OUT)
+    assert [world.reader.pause_reasons(door) for door in Door] == [PauseReason.OWNER, NONE]
+
+
 def test_credits_are_paid_while_the_way_in_is_closed(world):
     _, proofs = world.buried_block(payment(), height=3)
     world.prove(proofs.prove(1, 1))

@@ -6,7 +6,9 @@ certificate means (prefer its target, finalise its source) is done as nodes do i
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 from chaingen.stores import Crashed
 from eth_account import Account
@@ -24,14 +26,15 @@ from ioex_chain.evm.state import FlatState
 from ioex_chain.evm.system import artefact, mapping_slot
 from ioex_chain.evm.transactions import decode_transaction
 from ioex_chain.evm.types import Transaction, Withdrawal
+from ioex_chain.ledger.chain import Ledger
 from ioex_chain.ledger.types import HeadChanged, StateView
-from ioex_chain.node.dpos_build import open_dpos_ledger
+from ioex_chain.node import dpos_build
 from ioex_chain.primitives.clock import FixedClock
 from ioex_chain.primitives.types import BlockHash
 from ioex_chain.spec.model import NetworkSpec
 
 from .bridge_spec import ACCOUNT_KEY_OF, MEMBER_KEY_OF, USER_ACCOUNTS
-from .bridge_store import CrashingStore
+from .bridge_store import WINDOW, CrashingStore
 
 T = TypeVar("T")
 GAS_PRICE = 10**11
@@ -86,7 +89,10 @@ class DposSide:
 
     def open(self) -> None:
         """Open the chain from its rows, as after a start."""
-        rules = open_dpos_ledger(self.spec, self.store, self.clock, world=PointsWorld(self.spec))
+        with patch.object(dpos_build, "Ledger", partial(Ledger, window=WINDOW)):
+            rules = dpos_build.open_dpos_ledger(
+                self.spec, self.store, self.clock, world=PointsWorld(self.spec)
+            )
         self.ledger, self.engine, self.machine = rules.ledger, rules.engine, rules.machine
         self.schedule = self.engine.schedule
         self.genesis = self.ledger.genesis.hash

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from random import Random
+from unittest.mock import patch
 
 from chaingen.builder import ChainBuilder, Funds, Pay
 from chaingen.specs import key
 
 from ioex_chain.bridge.settlement import settlement_rule
-from ioex_chain.node.build import open_ledger
+from ioex_chain.ledger.chain import Ledger
+from ioex_chain.node import build
 from ioex_chain.pow.block import Block
 from ioex_chain.pow.errors import TransactionError
 from ioex_chain.pow.mempool import Mempool
@@ -23,7 +26,7 @@ from ioex_chain.primitives.types import BlockHash
 from ioex_chain.spec.model import NetworkSpec
 
 from .bridge_spec import PAYERS, payer
-from .bridge_store import CrashingStore
+from .bridge_store import WINDOW, CrashingStore
 
 MANY = 400
 """Coins of the world's keys that are kept in sight."""
@@ -47,7 +50,8 @@ class PowSide:
     def open(self, waiting: Sequence[Transaction] = ()) -> None:
         """Open the chain from its rows, as after a start; `waiting` is what the pool's file had."""
         self.verified = VerifiedCache()
-        self.ledger = open_ledger(self.spec, self.store, self.clock, verified=self.verified)
+        with patch.object(build, "Ledger", partial(Ledger, window=WINDOW)):
+            self.ledger = build.open_ledger(self.spec, self.store, self.clock, verified=self.verified)
         self.pool = Mempool(
             self.spec,
             self.clock,

@@ -1,10 +1,14 @@
 """A disk in memory that can lose the process at any write, and be copied to a second node."""
 
+from bisect import bisect_left, insort
 from collections.abc import Mapping
 
 from chaingen.stores import Crashed
 
 from ioex_chain.ledger.store import MemoryStore
+
+WINDOW = 160
+"""Entries below the head that a ledger keeps in memory: so few that histories leave them behind."""
 
 
 class CrashingStore(MemoryStore):
@@ -27,12 +31,24 @@ class CrashingStore(MemoryStore):
         """As MemoryStore, but for the crash."""
         if self._left is not None:
             self._left -= 1
+        if self._left != 0 or self._applied:
+            self._apply(changes, sync)
         if self._left == 0:
-            if self._applied:
-                super().write(changes, sync)
             self._left = None
             raise Crashed
+
+    def _apply(self, changes: Mapping[bytes, bytes | None], sync: bool) -> None:
+        """Write, and keep the sorted keys sorted instead of sorting them again for the next scan."""
+        keys, had = self._keys, {key for key in changes if key in self._rows}
         super().write(changes, sync)
+        if keys is None:
+            return
+        for key, value in changes.items():
+            if value is None and key in had:
+                del keys[bisect_left(keys, key)]
+            elif value is not None and key not in had:
+                insort(keys, key)
+        self._keys = keys
 
     def copy(self) -> "CrashingStore":
         """Give the same rows on another disk."""

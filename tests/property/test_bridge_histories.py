@@ -57,7 +57,11 @@ def live(seed: int, steps: int, *, newcomers: bool = True) -> Counter[str]:
     """Run one history, and have it named if an invariant breaks; every other network has narrow limits."""
     history = History(seed, narrow_network() if seed % 2 == 0 else bridge_network())
     try:
-        history.run(steps, newcomers=newcomers)
+        while history.steps + 500 < steps:
+            for _ in range(500):
+                history.step()
+            print(f"{history.steps} steps: {dict(lived(history))}", flush=True)
+        history.run(steps - history.steps, newcomers=newcomers)
     except BaseException as error:
         error.add_note(f"seed {seed}, step {history.steps}: {history.last}")
         raise

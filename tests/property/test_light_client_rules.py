@@ -59,15 +59,16 @@ def rules(draw: st.DrawFn) -> PowSpec:
     )
 
 
-@settings(max_examples=300)
-@given(rules(), uint32, uint32, st.integers(-(10**6), 10**6), st.booleans())
+@settings(max_examples=400)
+@given(rules(), uint32, uint32, st.integers(-290, 290), st.integers(0, 2))
 def test_the_difficulty_rule_is_the_nodes(
-    spec: PowSpec, height: int, time: int, late: int, near: bool
+    spec: PowSpec, height: int, time: int, halves: int, how: int
 ) -> None:
-    """`near`: close to schedule, where targets are neither the limit nor the least."""
-    if near:
-        height %= 10**7
-        time = max(0, spec.genesis_time + spec.spacing * height + late) % 2**32
+    """Anywhere, some half-lives off the schedule (where the target's bits leave 256), or nearly on it."""
+    if how:
+        height %= 10**5
+        late = halves * spec.half_life + time % spec.half_life if how == 1 else halves
+        time = min(max(0, spec.genesis_time + spec.spacing * height + late), 2**32 - 1)
     light = world()
     light.state.set_storage(ADDRESS, artefact("PowLightClient").slots["rules"], packed_rules(spec))
     try:

@@ -180,8 +180,8 @@ def fill(rules: BlockRules, wanted: list[Wish]):
     run = BlockRun(Overlay(our_genesis()), our_env(), rules)
     nonces, taken, refused = [0] * 5, [], []
     for wish in wanted:
-        tx = wish.make(nonces)
         try:
+            tx = wish.make(nonces)  # one whose lists cost more than its gas is none
             run.try_transaction(tx)
         except InvalidTransaction as error:
             refused.append(str(error))

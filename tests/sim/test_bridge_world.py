@@ -14,7 +14,7 @@ from .bridge_history import FORMS
 from .bridge_invariants import Invariants
 from .bridge_pow_model import Deposit
 from .bridge_relay import output_proof, proof_call
-from .bridge_spec import USER_ACCOUNTS, bridge_network, scattered_network
+from .bridge_spec import OPERATORS, USER_ACCOUNTS, bridge_network, scattered_network
 from .bridge_world import BridgeWorld
 
 ALICE, BOB = USER_ACCOUNTS[:2]
@@ -206,6 +206,23 @@ def test_a_finality_pause_of_200_slots_ends_with_every_withdrawal_settled() -> N
     story.round(6)
     assert story.invariants.pow.now.settled == before + taken + 1
     story.invariants.count_all()
+
+
+def test_a_long_queue_of_withdrawals_does_not_hold_a_handover_up() -> None:
+    """The PoW chain must hear of a set before it comes in force, or it could never believe it."""
+    story = Story(bridge_network({"max_requests": 1, "max_waiting": 1_000}))
+    world = story.world
+    story.round(2)
+    for number in range(60):
+        world.withdraw(USER_ACCOUNTS[number % 6], 20_000, FORMS[number % 3])
+    world.call(OPERATORS[0], "ArbitratorRegistry", "setStandby(bool)", True)
+    story.round(4)
+    assert story.invariants.dpos.now.count - story.invariants.dpos.now.drained > 50
+    story.round(26)
+    assert story.invariants.dpos.now.sets == 1
+    assert world.dpos.record.in_force.number == 1
+    assert story.invariants.reserve.current.number == 1
+    assert story.invariants.pow.now.settled == 60
 
 
 def test_two_settlements_may_stand_in_one_block_when_each_brings_more() -> None:

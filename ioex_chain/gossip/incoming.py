@@ -29,6 +29,8 @@ STALLED = 60.0
 REMEMBERED = 50_000
 """Hashes of refused, and of confirmed transactions."""
 MAX_EXTRA = 100
+MAX_EXTRA_BYTES = 10_000_000
+"""Of transactions that are not in the pool and may be in a block: a settlement alone may have 3 MB."""
 
 
 @dataclass(slots=True)
@@ -59,7 +61,8 @@ class Incoming:
         self._parents_asked: dict[bytes, float] = {}
         self._refused = RollingSet(REMEMBERED)
         self._confirmed = RollingSet(REMEMBERED)
-        self._extra: deque[Any] = deque(maxlen=MAX_EXTRA)
+        self._extra: deque[Any] = deque()
+        self._extra_bytes = 0
         self._gone: deque[tuple[bytes, Any, bool]] = deque()
         self._pool.watch(lambda *gone: self._gone.append(gone))  # in the worker's thread
 
@@ -112,7 +115,14 @@ class Incoming:
             if is_confirmed:
                 self._confirmed.add(id_)
             else:
-                self._extra.append(tx)
+                self._keep_extra(tx)
+
+    def _keep_extra(self, tx: Any) -> None:
+        extra = self._extra
+        extra.append(tx)
+        self._extra_bytes += len(tx.raw)
+        while len(extra) > MAX_EXTRA or self._extra_bytes > MAX_EXTRA_BYTES:
+            self._extra_bytes -= len(extra.popleft().raw)
 
     def head_changed(self, disconnected: bool) -> None:
         """Consider again what was refused, and the orphans: the state is another."""
@@ -280,7 +290,7 @@ class Incoming:
         """Ask for it no more until the head moves."""
         self._refused.add(self._pool.id(tx))
         if fate is Fate.POLICY:
-            self._extra.append(tx)
+            self._keep_extra(tx)
         elif fate is Fate.INVALID:  # no other witness would help
             self._refused.add(self._pool.name(tx))
 

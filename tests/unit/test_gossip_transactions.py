@@ -10,7 +10,7 @@ from gossip_world import FakePeer, GossipWorld
 
 from ioex_chain.crypto.hashes import sha256d
 from ioex_chain.gossip.admission import MAX_BATCH
-from ioex_chain.gossip.incoming import REPLY_BYTES, STALLED
+from ioex_chain.gossip.incoming import MAX_EXTRA_BYTES, REPLY_BYTES, STALLED
 from ioex_chain.gossip.orphans import LIFETIME, MAX_ORPHANS
 from ioex_chain.gossip.outbox import Outbox
 from ioex_chain.gossip.requests import (
@@ -403,6 +403,23 @@ def test_double_spend_pair(world):
     assert announced_to(other) == [better.wtxid]
     assert peer.offences == []
     assert first in world.transactions.extra(), "a block may still carry it"
+
+
+def test_what_a_block_may_carry_all_the_same_has_a_bound_in_bytes(world):
+    """Anybody can make transactions of a settlement's outer form and size that break a policy only."""
+    peer = world.connect()
+    pools = world.pools
+    for number in range(5):
+        first, *others = pools.pay().inputs
+        witness = (bytes(2_400_000), bytes([number]), b"", b"")
+        large = Transaction.build(
+            2, [first._replace(witness=witness), *others], [TxOut(10_000, key("bob").script)]
+        )
+        relay(world, peer, large)
+        assert not has(world, large)
+        assert large in world.transactions.extra()
+    assert peer.offences == []
+    assert sum(len(tx.raw) for tx in world.transactions.extra()) <= MAX_EXTRA_BYTES
 
 
 # --- orphans -------------------------------------------------------------------------------------------

@@ -13,6 +13,9 @@ from ioex_chain.spec.model import DposSpec
 
 SYSTEM_RESERVE = 6_000_000
 """System gas that PoW items leave to evidence and to the calls after the transactions."""
+PROOFS_GAS = 6_000_000
+"""System gas after which no more proofs are tried: 16 of ordinary transactions take less. One of a
+transaction with the most outputs takes a tenth of a second, and transactions are to have their time too."""
 _REFUSALS = 8
 """Items refused after which no more of their kind are tried."""
 _LIST_HEAD = 4
@@ -58,8 +61,11 @@ class PayloadTrial:
         """Give the proofs that the Bridge takes, at most as many as a block may carry."""
         kept: list[bytes] = []
         refused = 0
+        least = self._run.system_gas_left - PROOFS_GAS
         for proof in wanted:
             if len(kept) == self._spec.max_deposit_proofs or refused == _REFUSALS:
+                break
+            if self._run.system_gas_left <= least:
                 break
             if not self._fits(proof):
                 continue

@@ -9,7 +9,7 @@ from chaingen.dpos_forge import ADDRESSES, KEYS, DictView
 from trie import HexaryTrie
 
 from ioex_chain.crypto.hashes import keccak256
-from ioex_chain.dpos import evidence
+from ioex_chain.dpos import evidence, payload_trial
 from ioex_chain.dpos.block import Block
 from ioex_chain.dpos.codec import decode_block
 from ioex_chain.dpos.execution import EvmWorld
@@ -262,6 +262,18 @@ def test_items_leave_gas_for_the_calls_after_them() -> None:
     forge.mine(count=20)
     block = forge.extend(forge.genesis, pow_headers=forge.headers(1, 20))
     assert 2 <= len(block.payload.pow_headers) < 10
+
+
+def test_proofs_leave_time_for_transactions(forge: BridgeForge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of large transactions take a tenth of a second each; the rest waits for the next block."""
+    forge.mine(deposit("one", *[(ALICE, 7)] * 6))
+    forge.mine(count=2)
+    first = forge.extend(forge.genesis, pow_headers=forge.headers(1, 3))
+    monkeypatch.setattr(payload_trial, "PROOFS_GAS", 300_000)
+    proofs = tuple(forge.proof(1, vout=vout) for vout in range(6))
+    taken = forge.extend(first, deposit_proofs=proofs).payload.deposit_proofs
+    assert taken == proofs[: len(taken)]
+    assert 2 <= len(taken) < 6
 
 
 def test_an_own_block_is_connected_from_what_its_building_wrote(forge: BridgeForge) -> None:

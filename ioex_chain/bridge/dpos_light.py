@@ -31,6 +31,10 @@ from ioex_chain.primitives.errors import DecodeError
 
 MAX_REQUESTS = 100_000
 """More than fit into a block: a cap of the format."""
+_LEAST_ITEM = 40
+"""Bytes that the smallest request takes in a list: one of smaller items is refused before it is read."""
+_SMALL_ITEMS = 16
+"""So many smaller ones are told by what is wrong with them."""
 _SIGNER_BYTES = codec.MAX_VOTERS // 8
 _REMEMBERED = 2_048
 """Signatures whose key is not worked out twice: pool, template and block ask for the same ones."""
@@ -180,7 +184,7 @@ class Requests(NamedTuple):
             if len(fields) != 2:
                 raise errors.RequestsUnreadable("the requests are [own, [request...]]")
             own = rlp.integer(rlp.string(data, fields[0]))
-            spans = rlp.items(data, fields[1], MAX_REQUESTS)
+            spans = rlp.items(data, fields[1], min(MAX_REQUESTS, _SMALL_ITEMS + len(data) // _LEAST_ITEM))
             raw = tuple([rlp.string(data, span) for span in spans])
         except DecodeError as error:
             raise errors.RequestsUnreadable(f"the requests: {error}") from error

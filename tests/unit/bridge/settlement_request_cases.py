@@ -27,6 +27,13 @@ def _(world: SettlementWorld) -> Transaction:
     return edited(good(world), items={3: rlp.encode([b"\x02"])})
 
 
+@case("more items than requests have room", errors.RequestsUnreadable)
+def _(world: SettlementWorld) -> Transaction:
+    tx = good(world)
+    many = [encode_request(Withdraw(9, COIN, BOB)), *[b""] * 1_000]
+    return edited(tx, items={3: rlp.encode([b"", many])})
+
+
 @case("a list where a request belongs", errors.RequestsUnreadable)
 def _(world: SettlementWorld) -> Transaction:
     return edited(good(world), items={3: rlp.encode([b"\x02", [[]]])})

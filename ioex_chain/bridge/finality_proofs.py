@@ -36,6 +36,8 @@ class FinalityProofs:
     def __init__(self, ledger: DposLedger, records: Records) -> None:
         self._ledger = ledger
         self._records = records
+        self._newest: FinalBlock | None = None
+        """The proof of the newest final block: while finality is away, it stands ever further below."""
 
     def next_for(self, current: int, pending: Collection[int], most: int) -> FinalBlock | None:
         """Give the proof that brings the PoW chain furthest; None while there is none.
@@ -80,6 +82,9 @@ class FinalityProofs:
         None if that is genesis.
         """
         final, is_near = self._records.require(entry).finalised, False
+        newest, known = final.hash, self._newest
+        if known is not None and known.final.hash == newest and known.count <= most:
+            return known
         for block in self._down(entry):
             if final.height == 0:
                 return None
@@ -88,7 +93,9 @@ class FinalityProofs:
             before = final if parent is None else self._records.require(parent).finalised
             if before != final:
                 if is_near:
-                    return self._carried_by(block)
+                    found = self._carried_by(block)
+                    self._newest = found if final.hash == newest else known
+                    return found
                 final = before
         return None
 

@@ -18,6 +18,7 @@ from ioex_chain.ledger.types import Readable
 from ioex_chain.node import log
 from ioex_chain.node.chain_service import ChainService
 from ioex_chain.node.datadir import write_atomically
+from ioex_chain.node.dpos_build import HISTORY
 from ioex_chain.node.dpos_service import DposService
 from ioex_chain.pow.transaction import Transaction
 from ioex_chain.primitives.types import BlockHash, display, from_display
@@ -103,9 +104,16 @@ class Bridging:
         return self._dpos.ledger.view()
 
     def on_final(self, work: Callable[[Readable], None], /) -> None:
-        """Run `work` on the state after the last final DPoS block, if it is still there."""
+        """Run `work` on the state after the last final DPoS block, if it is still there.
+
+        Not while finality is far behind: a past state holds every undo record since in memory.
+        """
+        ledger = self._dpos.ledger
+        floor = ledger.floor
+        if ledger.head.height - floor.height > HISTORY:
+            return
         try:
-            state = self._dpos.ledger.state_at(self._dpos.ledger.floor)
+            state = ledger.state_at(floor)
         except (UndoMissing, UnknownBlock):
             return  # between two readings the chain went on; there is a next time
         with closing(state):

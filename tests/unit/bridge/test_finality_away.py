@@ -1,0 +1,75 @@
+"""What the relayer reads while finality is away: no more with every block that passes."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ioex_chain.bridge.finality_proofs import FinalityProofs
+from ioex_chain.dpos.votes import Checkpoint
+from ioex_chain.ledger.errors import UndoMissing
+from ioex_chain.node.bridging import Bridging
+from ioex_chain.node.dpos_build import HISTORY
+from ioex_chain.primitives.types import BlockHash
+
+
+class Entry:
+    """A block of one chain."""
+
+    def __init__(self, parent: "Entry | None") -> None:
+        self.parent = parent
+        self.height = 0 if parent is None else parent.height + 1
+        self.hash = BlockHash(self.height.to_bytes(32, "big"))
+
+    def known(self, hash_: bytes) -> "Entry":
+        return CHAIN[int.from_bytes(hash_, "big")]
+
+
+CHAIN: list[Entry] = [Entry(None)]
+while len(CHAIN) < 400:
+    CHAIN.append(Entry(CHAIN[-1]))
+
+
+class Records:
+    """Block 5 records block 3 as final, and nothing is final after it."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def require(self, entry: Entry) -> Any:
+        self.asked += 1
+        final = 3 if entry.height >= 5 else 0
+        return SimpleNamespace(finalised=Checkpoint(CHAIN[final].hash, final), requests=7)
+
+
+def test_the_newest_proof_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def carried_by(_self: object, block: Entry) -> Any:
+        assert block.height == 5
+        members = SimpleNamespace(number=0)
+        return SimpleNamespace(final=SimpleNamespace(hash=CHAIN[3].hash), members=members, count=7)
+
+    monkeypatch.setattr(FinalityProofs, "_carried_by", carried_by)
+    records, ledger = Records(), SimpleNamespace(head=CHAIN[390])
+    proofs: Any = FinalityProofs(ledger, records)  # type: ignore[arg-type]
+    assert proofs.next_for(0, [], 100).count == 7
+    first = records.asked
+    for head in range(391, 400):
+        ledger.head = CHAIN[head]
+        assert proofs.next_for(0, [], 100).count == 7
+    assert records.asked - first < 40 < first
+    assert proofs.next_for(0, [], 6) is None, "it reaches too far"
+
+
+@pytest.mark.parametrize(("behind", "expected"), [(HISTORY, 1), (HISTORY + 1, 0)])
+def test_a_past_state_far_below_is_not_opened(behind: int, expected: int) -> None:
+    opened: list[Any] = []
+
+    def state_at(entry: Any) -> Any:
+        opened.append(entry)
+        raise UndoMissing("not here")
+
+    floor = SimpleNamespace(height=1_000)
+    ledger = SimpleNamespace(head=SimpleNamespace(height=1_000 + behind), floor=floor, state_at=state_at)
+    bridging: Any = SimpleNamespace(_dpos=SimpleNamespace(ledger=ledger))
+    Bridging.on_final(bridging, lambda _: None)
+    assert len(opened) == expected

@@ -47,6 +47,8 @@ REWARDS = 16
 _CHANGE = reserve_change_script()
 
 
+LOOKED_AT = 2_048
+"""Outputs that are looked at for what may be gathered: a flood of small deposits must not cost time."""
 GATHERED = 32
 """Outputs that a settlement must save which does nothing else: the reserve must not fall to pieces."""
 
@@ -212,9 +214,9 @@ def choose_coins(
     needed = sum(request.amount for request in read if isinstance(request, Withdraw))
     chosen: dict[OutPoint, Coin] = {}
     total = 0
-    for outpoint, coin in scan_reserve(view):
+    for place, (outpoint, coin) in enumerate(scan_reserve(view)):
         covers = bool(chosen) and total >= needed
-        if len(chosen) >= (limit - REWARDS if covers else limit):
+        if len(chosen) >= (limit - REWARDS if covers else limit) or (covers and place >= LOOKED_AT):
             break
         if _is_mature(spec, coin, height) and (not covers or _is_buried(spec, coin, height)):
             chosen[outpoint] = coin
@@ -226,7 +228,7 @@ def choose_coins(
         )
     rewards = (
         (outpoint, coin)
-        for outpoint, coin in scan_reserve(view, spec.pow.arbitrator_reward)
+        for outpoint, coin in islice(scan_reserve(view, spec.pow.arbitrator_reward), LOOKED_AT)
         if outpoint not in chosen and _is_mature(spec, coin, height) and _is_buried(spec, coin, height)
     )
     chosen.update(islice(rewards, limit - len(chosen)))

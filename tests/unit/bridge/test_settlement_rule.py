@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from chaingen.specs import NODE_REWARDS, key
 from settlement_cases import good, prepared
 from settlement_set_cases import handed_over, joint
 
+from ioex_chain.bridge import settlement
 from ioex_chain.bridge.dpos_light import Requests, Votes
 from ioex_chain.bridge.settlement import CannotSettle, change_of, choose_coins, settlement_rule
 from ioex_chain.crypto.address import deposit_script, reserve_change_script
@@ -27,9 +29,9 @@ from ioex_chain.pow.reserve import (
     settlement_of,
 )
 from ioex_chain.pow.transaction import TxOut
-from ioex_chain.pow.utxo import Coin, scan_address, scan_coins
+from ioex_chain.pow.utxo import Coin, Reads, scan_address, scan_coins
 from ioex_chain.primitives.errors import DecodeError
-from ioex_chain.primitives.types import COIN
+from ioex_chain.primitives.types import COIN, OutPoint
 from ioex_chain.spec.model import MAX_OUTPUT
 
 BOB, CAROL = key("bob").script, key("carol").script
@@ -328,6 +330,22 @@ def test_what_is_only_gathered_must_be_buried() -> None:
         world.mine()
     chosen = choose_coins(world.ledger.view(), world.spec, world.ledger.head.height + 1, [])
     assert 30 * COIN in [coin.value for _, coin in chosen]
+
+
+def test_a_flood_of_small_deposits_is_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = prepared()
+    world.mine(world.pay(*[(1_000, CHANGE)] * 400))
+    seen: list[OutPoint] = []
+
+    def counted(view: Reads, value: int | None = None) -> Iterator[tuple[OutPoint, Coin]]:
+        for outpoint, coin in scan_reserve(view, value):
+            seen.append(outpoint)
+            yield outpoint, coin
+
+    monkeypatch.setattr(settlement, "scan_reserve", counted)
+    monkeypatch.setattr(settlement, "LOOKED_AT", 150)
+    assert choose_coins(world.ledger.view(), world.spec, world.ledger.head.height + 1, [])
+    assert len(seen) <= 2 * 151
 
 
 def test_a_large_withdrawal_takes_as_many_coins_as_it_needs_buried_or_not() -> None:

@@ -101,7 +101,7 @@ class DepositWatch:
     def _step_back(self) -> None:
         """Go back to where the best chain and what was read are one."""
         entry = self._ledger.entry(self._read.hash)
-        if entry is None:
+        if entry is None or entry.height != self._read.height:  # of another chain, or damaged
             self._read, self.waiting = self._genesis, ()
             return
         if self._ledger.is_on_best_chain(entry):

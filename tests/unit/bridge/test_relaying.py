@@ -213,6 +213,14 @@ def test_a_place_that_no_chain_has_is_read_from_the_beginning() -> None:
     assert len(watch.waiting) == 2
 
 
+def test_a_place_at_a_wrong_height_is_read_from_the_beginning() -> None:
+    """A damaged file must not keep the relayer going round."""
+    _, ledger, _, blocks = with_deposits()
+    watch = DepositWatch(ledger, 100, ReadTo(2, blocks[4].hash))
+    assert not watch.advance(7, 100)
+    assert len(watch.waiting) == 2
+
+
 # --- the shell ---------------------------------------------------------------------------------------------
 
 

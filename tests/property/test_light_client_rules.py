@@ -78,6 +78,16 @@ def test_the_difficulty_rule_is_the_nodes(
         light.state.lock_changes()
 
 
+def test_a_product_of_more_than_256_bits_is_the_limit() -> None:
+    """2**250 doubled sixteen times and more: its low 256 bits are zero."""
+    bits = bits_of(1 << 250)
+    spec = replace(SPEC.pow, fixed_difficulty=False, genesis_bits=bits, pow_limit_bits=bits, half_life=600)
+    light = LightWorld(replace(SPEC, pow=spec))
+    for halves in (6, 16, 20, 300):
+        assert light.view("nextBits", 0, spec.genesis_time + 600 * halves) == bits
+        assert next_bits(spec, 0, spec.genesis_time + 600 * halves) == bits
+
+
 FORMS = (
     st.builds(lambda size, rest: size << 24 | rest, st.integers(0, 36), st.integers(0, 2**24 - 1)) | uint32
 )

@@ -1,6 +1,7 @@
 """PowLightClient: each rule of a header broken once and kept at its edge, and what genesis writes."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from ioex_chain.evm import light_client
 from ioex_chain.evm.light_client import MAX_HEADER, packed_rules
 from ioex_chain.evm.system import artefact, mapping_slot
 from ioex_chain.pow import errors
+from ioex_chain.pow.auxpow import AuxPow
 from ioex_chain.pow.difficulty import next_bits
 from ioex_chain.pow.header import Header
+from ioex_chain.pow.transaction import Transaction, TxIn
 from ioex_chain.spec.load import load_network
 
 SPEC = story_spec()
@@ -172,6 +175,35 @@ def test_a_parent_coinbase_in_any_other_form_is_refused_by_name(light: LightWorl
     assert header.auxpow is not None
     rest = header.encode()[80 + header.auxpow.coinbase.size :]
     assert light.refused(header.core + raw + rest) == "auxpow coinbase"
+
+
+def merged_by(script: Callable[[bytes], bytes], sequence: int = 0) -> bytes:
+    """A merged-mined header on genesis whose parent coinbase has this script and sequence."""
+
+    def edit(record: AuxPow) -> AuxPow:
+        (item,) = record.coinbase.inputs
+        last = TxIn(item.outpoint, item.script, sequence)
+        return replace(record, coinbase=Transaction.build(1, [last], record.coinbase.outputs))
+
+    chain = ChainBuilder(SPEC)
+    return chain.merged(chain.block(chain.genesis), script=script, edit=edit).header.encode()
+
+
+def test_a_parent_coinbase_has_2_048_bytes_at_most(light: LightWorld) -> None:
+    most = 2_048 - 44 - 63  # the commitment and everything but the script
+    assert light.refused(merged_by(lambda text: bytes(most + 1) + text)) == "auxpow coinbase"
+    assert light.refused(merged_by(lambda text: bytes(most) + text)) == ""
+
+
+def test_only_the_first_root_counts(light: LightWorld) -> None:
+    assert light.refused(merged_by(lambda text: text[4:36] + text)) == "auxpow place"
+    assert light.refused(merged_by(lambda text: text + text[4:36])) == ""
+
+
+def test_a_magic_header_ends_with_the_script(light: LightWorld) -> None:
+    """Its last two bytes may stand at the script's end only; what follows there is the sequence."""
+    assert light.refused(merged_by(lambda text: text + text[:4])) == "auxpow headers"
+    assert light.refused(merged_by(lambda text: text + text[:2], 0x6D6D)) == ""
 
 
 def test_a_branch_that_is_longer_than_the_record_is_refused_by_name(light: LightWorld) -> None:

@@ -227,6 +227,8 @@ def test_a_block_that_is_allowed_elsewhere_is_in_nobodys_way() -> None:
     net.timely(base[3], 2)
     assert net.counts() == (6, 3, 0)
     assert net.light.view("allowedBranch") == tall[-1].hash
+    with pytest.raises(Reverted, match="not on the best chain"):
+        net.light.view("heightOf", tall[-1].hash)
 
 
 def test_the_owner_must_announce_and_wait(light: LightWorld) -> None:

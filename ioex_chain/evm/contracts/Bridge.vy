@@ -97,6 +97,7 @@ MAX_DEPTH: constant(uint256) = 14
 MAX_MEMBERS: constant(uint256) = 64
 MAX_HANDOVER: constant(uint256) = 17 + 20 * MAX_MEMBERS
 MAX_HEIGHTS: constant(uint256) = 512  # rewarded in one block
+MAX_QUEUED: constant(uint256) = 1024  # credits (64 blocks) behind which only payloads may queue more
 REWARD_GWEI: constant(uint256) = 20 * 10**9
 DAY: constant(uint256) = 86400
 
@@ -329,6 +330,9 @@ def proveDeposit(
     @return The credit's place in the queue
     """
     self._check_open(INWARD)
+    if msg.sender != SYSTEM:  # a payload brings no more than a block pays; others could delay everybody for days
+        queue: uint256 = self.creditQueue
+        assert (queue >> 64) - (queue & WORD) < MAX_QUEUED, "too many wait"
     assert index != 0, "coinbase"
     assert len(raw) != 64, "64 bytes"
     assert len(raw) >= MIN_RAW, "truncated"

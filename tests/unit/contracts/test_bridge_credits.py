@@ -203,3 +203,15 @@ def test_a_set_larger_than_the_list_is_no_calldata(world):
     forged = data[:68] + (65).to_bytes(32, "big") + data[100:] + address(65).rjust(32, b"\0")
     with pytest.raises(Reverted):
         system(world, forged)
+
+
+def test_a_flood_of_proofs_delays_nobody_for_long(world):
+    """Whoever pays for them could queue a thousand credits a block, of which 16 are paid."""
+    _, proofs = world.buried_block(payment("one"), payment("two"), payment("three"))
+    world.set("creditQueue", 7 | (7 + 1023) << 64)
+    assert world.prove(proofs.prove(1, 1)) == 7 + 1023
+    with pytest.raises(Reverted, match="too many wait"):
+        world.prove(proofs.prove(2, 1))
+    assert world.prove(proofs.prove(2, 1), sender=SYSTEM_ADDRESS) == 7 + 1024
+    world.set("creditQueue", 9 | (7 + 1025) << 64)
+    assert world.prove(proofs.prove(3, 1)) == 7 + 1025

@@ -28,9 +28,9 @@ from ioex_chain.spec.identity import network_id
 from ioex_chain.spec.load import NETWORKS, load_network
 
 GOLDEN = {
-    "mainnet": "a9c22aa35d03e9fd23452761a1f5f1d3e464f1c3e6a681f3701e3f3982ff465d",
-    "testnet": "07fc281105aa733b5604f82173fc3464fd5be144442c9375894ad31b3206aed1",
-    "devnet": "ad18179633ef190521189d6bb389b8e0151ab64fdb4cefee56eb97fe558005d9",
+    "mainnet": "a58c0d7640c64a0170357ba1efd5e1b1ea1b4eddfab823404a4666b39c15cd70",
+    "testnet": "1e8c8c89f1dd9450d4646551ea83b8f80dbff8819db7bc3809c516ac90554a54",
+    "devnet": "2a25c1438e931fee2d5e769c27f1ffe82d8b583b1272c1e970050f4c427d34a0",
 }
 
 

@@ -276,8 +276,14 @@ class NodeBridge:
         return self._pow.reserves.at(entry, quick=quick)
 
     def missing(self) -> Sequence[MissingDeposit]:
-        """Name the credited deposits that the best PoW chain lacks: what a reorganisation beyond k took."""
+        """Name the credited deposits that the best PoW chain lacks: what a reorganisation beyond k took.
+
+        Reads no block while light client and node are of one mind and there never was one.
+        """
         with dpos_side(self._dpos) as side:
+            best = self._pow.at(side.light.best()[0])
+            if not side.light.deep_reorgs() and best and self._pow.ledger.is_on_best_chain(best):
+                return ()
             return missing_deposits(self._pow.ledger, side.bridge)
 
     # --- rewards ---

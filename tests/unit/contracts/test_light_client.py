@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from chaingen.builder import ChainBuilder, auxpow
 from chaingen.generate import Case, Told, World, all_cases
-from chaingen.light_world import ADDRESS, ANYBODY, BRIDGE, OWNER, Headers, LightWorld, function
+from chaingen.light_world import ADDRESS, ANYBODY, BRIDGE, OWNER, Headers, LightWorld, Reverted, function
 from chaingen.specs import story_spec
 from eth_abi import encode
 
@@ -296,6 +296,12 @@ def test_genesis_storage_is_what_the_constructor_writes() -> None:
     for slot, value in storage.items():
         assert other.state.get_storage(made, slot) == value
     assert len(storage) == 7
+
+
+@pytest.mark.parametrize(("height", "time"), [(1 << 32, 0), (0, 1 << 32)])
+def test_bits_are_asked_for_real_heights_and_times_only(light: LightWorld, height: int, time: int) -> None:
+    with pytest.raises(Reverted, match="range"):
+        light.view("nextBits", height, time)
 
 
 def test_a_parameter_that_does_not_fit_is_refused() -> None:

@@ -13,6 +13,8 @@ from ioex_chain.spec.model import DposSpec
 
 SYSTEM_RESERVE = 6_000_000
 """System gas that PoW items leave to evidence and to the calls after the transactions."""
+CALLS_RESERVE = 3_000_000
+"""System gas that evidence leaves to the calls after the transactions: a handover takes half of it."""
 PROOFS_GAS = 6_000_000
 """System gas after which no more proofs are tried: 16 of ordinary transactions take less. One of a
 transaction with the most outputs takes a tenth of a second, and transactions are to have their time too."""
@@ -84,6 +86,8 @@ class PayloadTrial:
         """Give the evidence that proves something and that the registry takes, with what it proves."""
         kept: dict[bytes, tuple[Evidence, Offence]] = {}
         for item in wanted:
+            if self._run.system_gas_left <= CALLS_RESERVE:
+                break
             try:
                 (one,) = payload_rules.offences((item,), signatures)
                 if one.key not in kept:

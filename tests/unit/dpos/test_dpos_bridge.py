@@ -15,7 +15,7 @@ from ioex_chain.dpos.codec import decode_block
 from ioex_chain.dpos.execution import EvmWorld
 from ioex_chain.dpos.header import SealedHeader
 from ioex_chain.dpos.machine import Candidate, DposMachine
-from ioex_chain.dpos.payload_trial import SYSTEM_RESERVE
+from ioex_chain.dpos.payload_trial import CALLS_RESERVE, SYSTEM_RESERVE
 from ioex_chain.dpos.pow_facts import StatePowFacts, requests_hash
 from ioex_chain.dpos.schedule import round_seed
 from ioex_chain.dpos.votes import SealEvidence
@@ -274,6 +274,15 @@ def test_proofs_leave_time_for_transactions(forge: BridgeForge, monkeypatch: pyt
     taken = forge.extend(first, deposit_proofs=proofs).payload.deposit_proofs
     assert taken == proofs[: len(taken)]
     assert 2 <= len(taken) < 6
+
+
+@pytest.mark.parametrize(("spare", "taken"), [(-2_740_000, 0), (10_000, 1), (150_000, 2)])
+def test_evidence_leaves_gas_for_the_calls_after_it_too(spare: int, taken: int) -> None:
+    """However many keys signed twice: the block is made, and the next ones carry the rest."""
+    forge = BridgeForge(system_gas_limit=CALLS_RESERVE + spare)
+    first = forge.extend(forge.genesis)
+    block = forge.extend(first, evidence=tuple(two_headers(forge, first, member) for member in range(3)))
+    assert len(block.payload.evidence) == taken
 
 
 def test_an_own_block_is_connected_from_what_its_building_wrote(forge: BridgeForge) -> None:

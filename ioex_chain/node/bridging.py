@@ -21,6 +21,7 @@ from ioex_chain.node.datadir import write_atomically
 from ioex_chain.node.dpos_build import HISTORY
 from ioex_chain.node.dpos_service import DposService
 from ioex_chain.pow.transaction import Transaction
+from ioex_chain.primitives.errors import IoexError
 from ioex_chain.primitives.types import BlockHash, display, from_display
 
 T = TypeVar("T")
@@ -69,8 +70,15 @@ class Bridging:
             self._dpos.stopping.set()
 
     def items(self, state: Readable, timestamp: int) -> PowItems:
-        """Give what a DPoS block at Unix time `timestamp` on this state can carry of the PoW chain."""
-        return self.relayer.items(state, timestamp)
+        """Give what a DPoS block at Unix time `timestamp` on this state can carry of the PoW chain.
+
+        Nothing when that chain cannot be read: blocks are made all the same.
+        """
+        try:
+            return self.relayer.items(state, timestamp)
+        except IoexError as error:
+            logger.warning("a block carries nothing of the PoW chain", reason=str(error))
+            return PowItems()
 
     # --- `bridge.relayer.Node` ----------------------------------------------------------------------------
 
@@ -155,5 +163,5 @@ def read_kept(path: Path) -> ReadTo | None:
     try:
         kept = json.loads(path.read_bytes())
         return ReadTo(int(kept["height"]), BlockHash(from_display(kept["hash"])))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None

@@ -1,14 +1,16 @@
-"""What the relayer reads while finality is away: no more with every block that passes."""
+"""What a node's relayer does when a chain does not go on: finality is away, or a disk fails."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ioex_chain.bridge.finality_proofs import FinalityProofs
+from ioex_chain.bridge.relayer import PowItems
 from ioex_chain.dpos.votes import Checkpoint
-from ioex_chain.ledger.errors import UndoMissing
-from ioex_chain.node.bridging import Bridging
+from ioex_chain.ledger.errors import StoreError, UndoMissing
+from ioex_chain.node.bridging import Bridging, read_kept
 from ioex_chain.node.dpos_build import HISTORY
 from ioex_chain.primitives.types import BlockHash
 
@@ -73,3 +75,23 @@ def test_a_past_state_far_below_is_not_opened(behind: int, expected: int) -> Non
     bridging: Any = SimpleNamespace(_dpos=SimpleNamespace(ledger=ledger))
     Bridging.on_final(bridging, lambda _: None)
     assert len(opened) == expected
+
+
+def test_blocks_are_made_without_the_other_chain_when_it_cannot_be_read() -> None:
+    def items(_state: object, _timestamp: int) -> PowItems:
+        raise StoreError("the disk failed")
+
+    bridging: Any = SimpleNamespace(relayer=SimpleNamespace(items=items))
+    assert Bridging.items(bridging, None, 0) == PowItems()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "null", "{}", '{"height": 1}', '{"height": Infinity, "hash": ""}', '{"height": 1, "hash": 7}',
+     '{"height": "x", "hash": "00"}', '{"height": 1, "hash": "00"}'],
+)  # fmt: skip
+def test_a_damaged_file_says_nothing(tmp_path: Path, text: str) -> None:
+    kept = tmp_path / "bridge.json"
+    assert read_kept(kept) is None
+    kept.write_text(text)
+    assert read_kept(kept) is None

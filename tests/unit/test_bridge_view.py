@@ -10,8 +10,11 @@ from sim.bridge_spec import OPERATORS, OWNER
 from ioex_chain.bridge.solvency import Verdict
 from ioex_chain.crypto.address import deposit_script, reserve_change_script, script_to_address
 from ioex_chain.evm.types import WEI
+from ioex_chain.ledger.errors import StoreError
 from ioex_chain.primitives.types import COIN, display
 from ioex_chain.rpc.bridge_port import DepositState, RequestState
+from ioex_chain.rpc.errors import LimitExceeded
+from ioex_chain.rpc.eth.ioex_bridge import BridgeApi
 
 SCRIPT = bytes.fromhex("0014") + bytes(range(20))
 
@@ -316,6 +319,25 @@ async def test_every_coin_and_every_account_is_counted(bridge: ViewWorld) -> Non
     assert supply["unclaimed"] == 4 * WEI  # what the modest miner left
     assert supply["total"] == int(found["unspent"], 16) == world.pow.unspent() * 10**10
     assert int(found["reserve"], 16) == int((await bridge.ask("ioex_getSolvency"))["reserve"], 16)
+
+
+async def test_one_counts_at_a_time(bridge: ViewWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a few askers would take every thread of the port for minutes."""
+    refused: list[str] = []
+
+    def count() -> object:
+        with pytest.raises(LimitExceeded, match="being counted"):
+            api.count_supply()
+        refused.append("once")
+        raise StoreError("the disk failed")
+
+    api = BridgeApi(bridge.world.spec, bridge.view)
+    with monkeypatch.context() as patched:
+        patched.setattr(bridge.view, "count", count)
+        with pytest.raises(StoreError):
+            api.count_supply()
+    assert refused == ["once"]
+    assert api.count_supply()["sound"]
 
 
 def test_balances_that_nobody_credited_are_found(bridge: ViewWorld) -> None:

@@ -6,6 +6,7 @@ reversed, no 0x); a withdrawal is its number, or the hash of the DPoS transactio
 
 import re
 from binascii import a2b_hex
+from threading import Lock
 from typing import Annotated, Any
 
 from pydantic import PlainValidator, WithJsonSchema
@@ -70,6 +71,7 @@ class BridgeApi:
     def __init__(self, spec: NetworkSpec, bridge: BridgePort) -> None:
         self._spec = spec
         self._bridge = bridge
+        self._counting = Lock()
 
     @method("ioex_getDepositAddress", group=GROUP)
     def deposit_address(
@@ -176,14 +178,19 @@ class BridgeApi:
         """
         return show.solvency(self._bridge.solvency())
 
-    @method("ioex_countSupply", group=GROUP, thread=True, timeout=COUNT_SECONDS)
+    @method("ioex_countSupply", group=GROUP, thread=True, timeout=COUNT_SECONDS, errors=(LimitExceeded,))
     def count_supply(self) -> ObjectResult:
         """Count every unspent output and every balance, instead of taking the chains' own totals for it.
 
         `sound` when the reserve is what its total says and the balances are at most what was ever credited;
-        `supply` with what miners left unclaimed. It takes minutes on a long chain.
+        `supply` with what miners left unclaimed. It takes minutes on a long chain, so one counts at a time.
         """
-        return show.count(self._bridge.count())
+        if not self._counting.acquire(blocking=False):
+            raise LimitExceeded("the supply is being counted for somebody; ask again when that is done")
+        try:
+            return show.count(self._bridge.count())
+        finally:
+            self._counting.release()
 
     @method("ioex_getMissingDeposits", group=GROUP, thread=True, errors=(StatePruned,))
     def missing(self) -> ListResult:

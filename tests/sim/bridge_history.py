@@ -171,8 +171,8 @@ class History:
 
     def donate(self) -> None:
         """Pay to reserve change: nobody can be credited for it."""
-        sources = self.world.pow.spendable(self.chance)
-        if sources and sources[0].value > 2 * COIN:
+        sources = self.world.pow.spendable(self.chance, 2 * COIN)
+        if sources:
             self.world.pow.offer(self.world.pow.pay(sources, [(COIN, reserve_change_script())]))
 
     # --- DPoS users ---

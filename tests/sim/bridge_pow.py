@@ -105,14 +105,19 @@ class PowSide:
             return True
         return False
 
-    def spendable(self, chance: Random, count: int = 1) -> list[Funds]:
-        """Give up to `count` coins that the head's state has, mature, and that the pool does not spend."""
+    def spendable(self, chance: Random, least: int = 0) -> list[Funds]:
+        """Give a coin of `least` units that the head's state has, mature, and that the pool does not spend.
+
+        An empty list when there is none.
+        """
         view, found = self.ledger.view(), []
         if len(self.funds) > MANY:
             self._forget_spent()
         for item in chance.sample(self.funds, len(self.funds)):
-            if len(found) == count:
+            if found:
                 break
+            if item.value < least:
+                continue
             coin = get_coin(view, item.outpoint)
             if coin is None or self.pool.spender(item.outpoint) is not None:
                 continue

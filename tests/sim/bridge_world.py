@@ -169,8 +169,9 @@ class BridgeWorld:
 
         With `direct` the transaction is not offered to the pool: a miner has it from elsewhere.
         """
-        sources = [source] if source else self.pow.spendable(self.chance)
-        if not sources or sources[0].value < sum(units for units, _ in pays) + 10_000:
+        needed = sum(units for units, _ in pays) + 10_000
+        sources = [source] if source else self.pow.spendable(self.chance, needed)
+        if not sources:
             return None
         tx = self.pow.pay(sources, [(units, deposit_script(account)) for units, account in pays])
         if not direct:

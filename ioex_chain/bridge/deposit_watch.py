@@ -4,16 +4,18 @@ What was credited is the DPoS state's to say; the watch only remembers how far i
 reading the chain again and nothing else.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from ioex_chain.bridge.deposits import Deposit, prove_deposits
+from ioex_chain.bridge.deposits import Deposit, find_deposits, prove_deposits
 from ioex_chain.evm.bridge_messages import encode_proof
 from ioex_chain.pow.ledger import PowLedger
 from ioex_chain.primitives.types import BlockHash
 
+T = TypeVar("T")
 MAX_WAITING = 1_024
-"""Deposits remembered; reading goes on when some of them are credited for good."""
+"""Deposits remembered; of more the largest: the others are left to their owners to prove."""
 
 
 class LightClient(Protocol):
@@ -80,7 +82,7 @@ class DepositWatch:
         """Read up to `most` blocks, none above height `buried`; tell whether more are left."""
         self._step_back()
         for _ in range(most):
-            if self._read.height >= buried or len(self.waiting) >= MAX_WAITING:
+            if self._read.height >= buried:
                 return False
             entry = self._ledger.entry_at(self._read.height + 1)
             if entry is None or self._ledger.body_bytes(entry.hash) is None:
@@ -93,10 +95,12 @@ class DepositWatch:
         return True
 
     def _take(self, height: int, hash_: BlockHash) -> None:
-        found = prove_deposits(self._ledger.body(hash_), lambda deposit: deposit.amount >= self._minimum)
-        self.waiting += tuple(
-            WaitingDeposit(height, hash_, deposit, encode_proof(proof)) for deposit, proof in found
-        )
+        block = self._ledger.body(hash_)
+        found = [deposit for _, deposit in find_deposits(block) if deposit.amount >= self._minimum]
+        wanted = set(_largest(found, lambda deposit: deposit.amount))  # a block may hold 180,000 of them
+        proven = prove_deposits(block, lambda deposit: deposit in wanted)
+        new = [WaitingDeposit(height, hash_, deposit, encode_proof(proof)) for deposit, proof in proven]
+        self.waiting = _largest((*self.waiting, *new), lambda one: one.deposit.amount)
 
     def _step_back(self) -> None:
         """Go back to where the best chain and what was read are one."""
@@ -117,9 +121,12 @@ class DepositWatch:
             self.waiting = tuple(kept)
 
     def proofs_due(self, light: LightClient, credited: Credited, most: int) -> tuple[bytes, ...]:
-        """Give proofs that a block on this state can carry, oldest deposit first."""
+        """Give proofs that a block on this state can carry: the oldest deposits, and as many large ones.
+
+        So a flood of small deposits delays small ones only.
+        """
         buried = light.buried_height()
-        due: list[bytes] = []
+        due: list[WaitingDeposit] = []
         same: dict[int, bool] = {}
 
         def agrees(one: WaitingDeposit) -> bool:
@@ -128,8 +135,18 @@ class DepositWatch:
             return same[one.height]
 
         for one in self.waiting:
-            if len(due) == most or one.height > buried:
+            if one.height > buried:
                 break
             if agrees(one) and not credited.is_credited(one.deposit.txid, one.deposit.vout):
-                due.append(one.proof)
-        return tuple(due)
+                due.append(one)
+        oldest = due[: max(1, most // 2)]
+        others = sorted(due[len(oldest) :], key=lambda one: -one.deposit.amount)
+        return tuple(one.proof for one in (*oldest, *others)[:most])
+
+
+def _largest(rows: Sequence[T], amount: Callable[[T], int]) -> tuple[T, ...]:
+    """Give the rows with the largest amounts, as many as are remembered, in their order."""
+    if len(rows) <= MAX_WAITING:
+        return tuple(rows)
+    places = sorted(range(len(rows)), key=lambda at: -amount(rows[at]))[:MAX_WAITING]
+    return tuple(rows[at] for at in sorted(places))

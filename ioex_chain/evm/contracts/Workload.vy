@@ -345,13 +345,17 @@ def _rules(epoch: uint256) -> uint256:
 @internal
 @pure
 def _points(work: uint256, rules: uint256) -> uint256:
+    """
+    @dev Bytes count for the hours in which the node was seen: receipts alone, which two accounts of one person
+         can write each other, earn nothing.
+    """
     if work & STRUCK != 0:
         return 0
-    points: uint256 = ((work >> HOURS_AT) & BYTE) * (rules & WEIGHT)
-    points += (work & LANE) * ((rules >> 48) & WEIGHT) // GIB
-    points += ((work >> 64) & LANE) * ((rules >> 96) & WEIGHT) // GIB
-    points += ((work >> 128) & LANE) * ((rules >> 144) & WEIGHT) // GIB
-    return points
+    seen: uint256 = (work >> HOURS_AT) & BYTE
+    served: uint256 = (work & LANE) * ((rules >> 48) & WEIGHT) // GIB
+    served += ((work >> 64) & LANE) * ((rules >> 96) & WEIGHT) // GIB
+    served += ((work >> 128) & LANE) * ((rules >> 144) & WEIGHT) // GIB
+    return seen * (rules & WEIGHT) + served * seen // HOURS
 
 
 @internal

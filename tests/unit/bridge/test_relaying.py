@@ -5,18 +5,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import pytest
 from chaingen.builder import ChainBuilder
 from chaingen.harness import PowLedger, open_ledger
 from chaingen.specs import story_spec
 
+from ioex_chain.bridge import deposit_watch
 from ioex_chain.bridge.deposit_watch import DepositWatch, ReadTo
-from ioex_chain.bridge.deposits import check_proof
+from ioex_chain.bridge.deposits import check_proof, read_deposit
 from ioex_chain.bridge.header_relay import headers_due
 from ioex_chain.bridge.relayer import Relayer, Settled, Stuck
 from ioex_chain.bridge.settlement import CannotSettle
 from ioex_chain.bridge.settling import Due
 from ioex_chain.crypto.address import deposit_script
-from ioex_chain.evm.bridge_messages import decode_proof
+from ioex_chain.evm.bridge_messages import DepositProof, decode_proof
 from ioex_chain.pow.block import Block
 from ioex_chain.pow.header import Header
 from ioex_chain.pow.transaction import Transaction
@@ -158,6 +160,26 @@ def test_large_deposits_are_proven_once_buried() -> None:
         credited: set[Any] = set()  # noqa: RUF012
 
     assert check_proof(decode_proof(proofs[0]), Known(chain, blocks[-1])).amount == COIN
+
+
+def test_a_flood_of_small_deposits_delays_small_ones_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deposit_watch, "MAX_WAITING", 6)
+    chain, ledger, blocks = grown(4)
+    for amounts in ((200,) * 20, (150, 5 * COIN, 150, 150), (101,) * 9):
+        blocks.append(chain.block(blocks[-1], [paying(chain, *amounts)]))
+    blocks += chain.extend(blocks[-1], 2)
+    for block in blocks[4:]:
+        ledger.accept_block(block)
+    watch = DepositWatch(ledger, 100)
+    assert watch.advance(7, 100) is False
+    assert [one.deposit.amount for one in watch.waiting] == [200] * 5 + [5 * COIN]
+    light = Light(chain, blocks[-1])
+    due = [decode_proof(proof) for proof in watch.proofs_due(light, Bridge(), 4)]
+    assert [check_amount(proof) for proof in due] == [200, 200, 5 * COIN, 200]
+
+
+def check_amount(proof: DepositProof) -> int:
+    return read_deposit(proof.raw, proof.vout).amount
 
 
 def test_blocks_are_read_in_portions() -> None:

@@ -108,7 +108,8 @@ class Model:
             if place[0] == node and place[2] == epoch and place not in self.struck:
                 work[place[3] - 1] += amount
         bytes_ = sum(amount * weight // GIB for amount, weight in zip(work, weights[1:], strict=True))
-        return self.hours(epoch, node) * weights[0] + bytes_
+        hours = self.hours(epoch, node)
+        return hours * weights[0] + bytes_ * hours // 24
 
     def qualifies(self, epoch: int, node: int) -> bool:
         return (

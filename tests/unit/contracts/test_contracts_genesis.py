@@ -28,9 +28,9 @@ from ioex_chain.spec.identity import network_id
 from ioex_chain.spec.load import NETWORKS, load_network
 
 GOLDEN = {
-    "mainnet": "a58c0d7640c64a0170357ba1efd5e1b1ea1b4eddfab823404a4666b39c15cd70",
-    "testnet": "1e8c8c89f1dd9450d4646551ea83b8f80dbff8819db7bc3809c516ac90554a54",
-    "devnet": "2a25c1438e931fee2d5e769c27f1ffe82d8b583b1272c1e970050f4c427d34a0",
+    "mainnet": "4dee5c68309baa14c6a5182eb2d515a7049d04ba5d54c1b9ab2bc89a26597128",
+    "testnet": "c681a14e18b4829683dce8399b911279e37b2f7655e5128b79bc34205a077f8b",
+    "devnet": "9dfe7468a7add437fae4ca8c09dcb930c8f11b73dd0ccc01ae8726364f93206c",
 }
 
 

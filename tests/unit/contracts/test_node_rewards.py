@@ -67,17 +67,17 @@ def test_a_day_with_little_work_costs_little(world):
 
 
 def test_quotas_first_then_pro_rata(world):
-    world.change(REWARDS, BUDGET, 100 * WEI)
+    world.change(REWARDS, BUDGET, 150 * WEI)
     epoch = world.epoch + 1
     world.go_to(epoch)
     world.hand_in(world.receipt(5, 6, 16 * GIB), world.receipt(6, 5, 4 * GIB))
-    epoch = day(world, boots=2)
+    epoch = day(world, 5, 6, boots=2)
     world.call(ANYBODY, REWARDS, "open", epoch)
-    assert world.ask(REWARDS, "budgetOf", epoch) == (True, 20 * WEI, 60 * WEI - 2 * WEI)
-    # 24 + 24 GAS of uptime, 8 + 2 of receipts: 58 GAS at 1 IOEX are below the 60 IOEX that are left
+    assert world.ask(REWARDS, "budgetOf", epoch) == (True, 20 * WEI, 110 * WEI - 4 * WEI)
+    # 4 x 24 GAS of uptime, 8 + 2 of receipts: 106 GAS at 1 IOEX are below the 110 IOEX that are left
     claims = [world.call(owner, REWARDS, "claim", epoch, [node]) for owner, node in ((ALICE, 5), (BOB, 6))]
     boots = [world.call(world.reporters[at], REWARDS, "claim", epoch, [at + 1]) for at in (0, 1)]
-    assert (claims, boots) == ([8 * WEI, 2 * WEI], [44 * WEI, 44 * WEI])
+    assert (claims, boots) == ([32 * WEI, 26 * WEI], [44 * WEI, 44 * WEI])
     assert plan(world).reserved == 0
 
 
@@ -173,10 +173,22 @@ def test_what_was_struck_earns_nothing(world):
     world.call(ANYBODY, "Workload", "strikeNode", epoch, 5)
     world.call(world.owner, "NodeRegistry", "resume", 5)
     world.hand_in(world.receipt(6, 5, GIB))
+    world.go_to(epoch + 1)
+    for reporter in world.reporters:
+        world.report(reporter, epoch, 6)
     world.finish(epoch)
     with pytest.raises(Reverted, match="earned nothing"):
         world.call(ALICE, REWARDS, "claim", epoch, [5])
-    assert world.call(BOB, REWARDS, "claim", epoch, [6]) == WEI // 2
+    assert world.call(BOB, REWARDS, "claim", epoch, [6]) == 24 * WEI + WEI // 2
+
+
+def test_receipts_of_two_accounts_that_no_reporter_saw_earn_nothing(world):
+    epoch = world.epoch
+    world.hand_in(world.receipt(5, 6, 16 * GIB), world.receipt(6, 5, 16 * GIB))
+    world.finish(epoch)
+    for owner, node in ((ALICE, 5), (BOB, 6)):
+        with pytest.raises(Reverted, match="nothing to share"):
+            world.call(owner, REWARDS, "claim", epoch, [node])
 
 
 def test_what_nobody_claims_goes_back_to_the_plan(world):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import contract_world
 import pytest
 from contract_world import Reverted, address, private_key
-from contribution_world import GIB, Contribution, fields
+from contribution_world import ALL_HOURS, GIB, Contribution, fields
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
@@ -26,6 +26,13 @@ def world() -> Contribution:
     return made
 
 
+def report_all(world, epoch: int, node: int, seen: int = ALL_HOURS) -> None:
+    """Have all reporters say in which hours of an epoch they saw a node, on the day after it."""
+    world.go_to(epoch + 1)
+    for reporter in world.reporters:
+        world.report(reporter, epoch, node, seen=seen)
+
+
 def test_bytes_become_points_by_the_weights(world):
     epoch = world.epoch
     for kind, amount in (
@@ -36,17 +43,19 @@ def test_bytes_become_points_by_the_weights(world):
         world.hand_in(world.receipt(5, 6, amount, kind=kind), sender=RELAYER)
     assert world.names() == ["ReceiptCounted"]
     weights = world.given.workload[1:4]
-    points = 2 * weights[0] + 3 * weights[1] + weights[2]
+    served = 2 * weights[0] + 3 * weights[1] + weights[2]
     assert world.work(epoch, 5) == {
         "hours": 0,
         "relayed": 2 * GIB,
         "stored": 3 * GIB,
         "transferred": GIB,
-        "points": points,
+        "points": 0,  # nobody has seen it yet
         "struck": False,
         "settled": False,
         "qualified": False,
     }
+    report_all(world, epoch, 5, seen=(1 << 12) - 1)
+    points = 12 * world.given.workload[0] + served // 2
     assert world.ask(WORK, "totalsOf", epoch) == (False, points, 0)
     assert world.ask(WORK, "outcome", epoch, 5) == (points, False)
     assert world.ask(WORK, "outcome", epoch, 6) == (0, False)
@@ -56,7 +65,10 @@ def test_bytes_become_points_by_the_weights(world):
 
 def test_small_receipts_are_worth_their_sum(world):
     world.hand_in(*(world.receipt(5, 6, GIB // 3 + 1) for _ in range(3)))
-    assert world.work(world.epoch, 5)["points"] == world.given.workload[1]  # nothing is lost to rounding
+    epoch = world.epoch
+    report_all(world, epoch, 5)
+    uptime, weight = 24 * world.given.workload[0], world.given.workload[1]
+    assert world.work(epoch, 5)["points"] == uptime + weight  # nothing is lost to rounding
 
 
 def test_a_receipt_counts_once(world):
@@ -222,13 +234,16 @@ def test_a_node_that_is_suspended_or_retired_neither_works_nor_signs(world, node
 def test_an_epochs_rules_are_those_of_its_first_receipt(world):
     epoch = world.epoch
     world.hand_in(world.receipt(5, 6, GIB))
-    world.go_to(epoch + 1)
+    report_all(world, epoch, 5)
     world.change(WORK, 1, 77)
-    world.hand_in(world.receipt(5, 6, GIB, epoch=world.epoch))
-    assert world.work(epoch, 5)["points"] == world.given.workload[1]
-    assert world.work(world.epoch, 5)["points"] == 77
+    later = world.epoch
+    world.hand_in(world.receipt(5, 6, GIB, epoch=later))
+    report_all(world, later, 5)
+    uptime = 24 * world.given.workload[0]
+    assert world.work(epoch, 5)["points"] == uptime + world.given.workload[1]
+    assert world.work(later, 5)["points"] == uptime + 77
     assert world.ask(WORK, "rulesOf", epoch)[0] == world.given.workload[:4]
-    assert world.ask(WORK, "rulesOf", world.epoch)[0][1] == 77
+    assert world.ask(WORK, "rulesOf", later)[0][1] == 77
 
 
 # --- the form that is signed -----------------------------------------------------------------------------

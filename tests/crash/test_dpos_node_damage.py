@@ -18,6 +18,7 @@ from e2e.dpos_world import devnet, dpos_cli, eventually
 from typer.testing import CliRunner
 
 from ioex_chain.cli.main import app
+from ioex_chain.ledger.errors import StoreError
 from ioex_chain.ledger.verify import state_digest
 from ioex_chain.node.app import Running, run_node
 from ioex_chain.node.config import NodeConfig
@@ -51,7 +52,11 @@ def start(base: Path) -> Facts:
 
     def look(running: Running) -> None:
         assert running.dpos is not None
-        found.append(facts_of(running.dpos.service.ledger))
+        service = running.dpos.service
+        try:
+            found.append(facts_of(service.ledger))
+        except StoreError as error:  # a row that only this look reads
+            raise service.chain.naming(error) from error
         running.service.request_stop()
 
     asyncio.run(run_node(settings(base), look))

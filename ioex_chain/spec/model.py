@@ -208,7 +208,7 @@ class TokenSpec:
 
     listing_time: int
     provisional: bool
-    """True until the bridge stands and beneficiaries are final."""
+    """True until beneficiaries, members and owners are final."""
     allocations: tuple[Allocation, ...]
     unsold: dict[str, int] = field(default_factory=dict)
     """PoW units of E1 and E2 that found no buyer and stand in line A instead."""

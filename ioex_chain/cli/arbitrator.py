@@ -9,8 +9,7 @@ import typer
 from rich.table import Table
 
 from ioex_chain.cli.arbitrator_state import chain_facts, evidence_of, show_chain
-from ioex_chain.cli.contract_options import progress
-from ioex_chain.cli.dpos_node import KeyOptions, WaitOptions, account_wallet, open_node
+from ioex_chain.cli.dpos_node import KeyOptions, WaitOptions, account_wallet, carry_out, open_node
 from ioex_chain.cli.dpos_url import SETTINGS
 from ioex_chain.cli.options import Session, command, out
 from ioex_chain.cli.wallet_session import PasswordFile, WalletUsageError, read_password, read_text, sealer
@@ -20,7 +19,6 @@ from ioex_chain.evm.types import WEI
 from ioex_chain.spec.model import NetworkSpec
 from ioex_chain.wallet.account_wallet import DposKey, check_chain
 from ioex_chain.wallet.arbitrators import Consent, Partner, consent, partner, partners, registry
-from ioex_chain.wallet.contracts import outcome, send
 from ioex_chain.wallet.errors import InvalidPrivateKey
 from ioex_chain.wallet.files import read_key_file
 from ioex_chain.wallet.hd import dpos_address, parse_private_key
@@ -237,9 +235,6 @@ def _send(
     """Send a word of the operator to the registry and wait until it is final."""
     place = registry(registry_address(session.spec()))
     with account_wallet(session, operator) as sender:
-        transaction = send(sender, place, function, arguments)
-        progress(session, f"sent {transaction}")
-        settled = sender.settle(transaction, wait.patience(), place.abi)
-    facts = outcome(settled, place.abi)
+        facts = carry_out(session, sender, place, function, arguments, wait.patience())
     done = f"{function} is in block {facts['block_number']}; it counts from the next set read on"
     session.show(facts, lambda: out.print(done, highlight=False, soft_wrap=True))

@@ -12,25 +12,16 @@ from ioex_chain.cli.bridge_text import (
     print_solvency,
     withdrawal_line,
 )
-from ioex_chain.cli.contract_options import progress
 from ioex_chain.cli.dpos_node import (
-    AccountIndex,
-    DevAccount,
-    Gas,
-    KeyFile,
-    Keystore,
-    MaxFee,
-    NonceOption,
+    KeyOptions,
     NoWait,
-    PriorityFee,
-    SigningWallet,
+    TermOptions,
     account_wallet,
+    carry_out,
     open_node,
-    signing_key,
-    terms,
 )
 from ioex_chain.cli.dpos_url import SETTINGS
-from ioex_chain.cli.options import EXIT_FAILED, Session, command, out
+from ioex_chain.cli.options import EXIT_FAILED, Session, command, out, progress
 from ioex_chain.cli.wallet import read_recipients, sign_and_send
 from ioex_chain.cli.wallet_pay import AmountArgument, FeeRate, payment_terms
 from ioex_chain.cli.wallet_session import DEFAULT, PasswordFile, WalletName, WalletUsageError, opened
@@ -112,9 +103,7 @@ def deposit(
         session.show({"id": str(transfer), "txid": transfer.txid}, lambda: print(transfer))
         return
     with open_node(watching) as node:
-        found = follow_deposit(
-            node, transfer, Watch(timeout, lambda one: progress(session, deposit_line(one)))
-        )
+        found = follow_deposit(node, transfer, _watch(session, timeout))
     session.show(found, lambda: out.print(deposit_line(found), highlight=False, soft_wrap=True))
 
 
@@ -150,16 +139,8 @@ def prove(
     transfer: Annotated[
         str, typer.Argument(help="txid:vout of a deposit, or its txid when it is the only one.")
     ],
-    keystore: Keystore = None,
-    wallet: SigningWallet = None,
-    account: AccountIndex = 0,
-    key_file: KeyFile = None,
-    dev_account: DevAccount = None,
-    password_file: PasswordFile = None,
-    gas: Gas = None,
-    max_fee: MaxFee = None,
-    priority_fee: PriorityFee = None,
-    nonce: NonceOption = None,
+    signing: KeyOptions,
+    fixed: TermOptions,
     timeout: Timeout = 600.0,
 ) -> None:
     """Prove a deposit by a transaction of one's own, when arbitrators do not: it is too small for them.
@@ -169,10 +150,10 @@ def prove(
     wanted = parse_transfer(transfer)
     if not isinstance(wanted, Deposit | PowTransaction):
         raise WalletUsageError("a deposit is named by txid:vout or txid of the PoW chain")
-    key = signing_key(session, keystore, wallet, account, key_file, dev_account, password_file)
+    key = signing.open(session)
     with account_wallet(session, key) as sender:
         chosen = _one_deposit(sender.node, wanted)
-        done = _send_proof(session, sender, chosen, terms(gas, max_fee, priority_fee, nonce), timeout)
+        done = _send_proof(session, sender, chosen, fixed.terms(), timeout)
         found = follow_deposit(sender.node, chosen, _watch(session, timeout))
     facts = {"proof": done, "deposit": found}
     session.show(facts, lambda: out.print(deposit_line(found), highlight=False, soft_wrap=True))
@@ -206,16 +187,8 @@ def withdraw(
     session: Session,
     to: Annotated[str, typer.Argument(help="PoW address to pay.")],
     amount: Annotated[str, typer.Argument(help="IOEX, such as 1.5; the settlement keeps its fee of it.")],
-    keystore: Keystore = None,
-    wallet: SigningWallet = None,
-    account: AccountIndex = 0,
-    key_file: KeyFile = None,
-    dev_account: DevAccount = None,
-    password_file: PasswordFile = None,
-    gas: Gas = None,
-    max_fee: MaxFee = None,
-    priority_fee: PriorityFee = None,
-    nonce: NonceOption = None,
+    signing: KeyOptions,
+    fixed: TermOptions,
     confirmations: Annotated[int, typer.Option(help="Wait for so many PoW blocks.", min=1)] = 1,
     no_wait: NoWait = False,
     timeout: Timeout = 3_600.0,
@@ -223,24 +196,17 @@ def withdraw(
     """Take IOEX off the DPoS chain and follow the withdrawal until the PoW chain has paid it."""
     spec = session.spec()
     script, value = payout_script(spec, to), withdrawal_value(spec, amount)
-    key = signing_key(session, keystore, wallet, account, key_file, dev_account, password_file)
-    fixed = terms(gas, max_fee, priority_fee, nonce)
+    key = signing.open(session)
     with account_wallet(session, key) as sender:
         if no_wait:
-            sent = send_withdrawal(session, sender, script, value, fixed)
+            place = bridge(spec.contracts.addresses["Bridge"])
+            sent = send(sender, place, "withdraw", ["0x" + script.hex()], value=value, terms=fixed.terms())
+            progress(session, f"sent {sent}")
             session.show({"transaction_hash": sent}, lambda: print(sent))
             return
-        facts = take_off(session, sender, script, value, fixed, confirmations, timeout)
+        facts = take_off(session, sender, script, value, fixed.terms(), confirmations, timeout)
     line = withdrawal_line(facts["withdrawal"])
     session.show(facts, lambda: out.print(line, highlight=False, soft_wrap=True))
-
-
-def send_withdrawal(session: Session, sender: AccountWallet, script: bytes, value: int, fixed: Terms) -> str:
-    """Send Bridge.withdraw; give the transaction's hash. Raises what `send` raises."""
-    place = bridge(session.spec().contracts.addresses["Bridge"])
-    sent = send(sender, place, "withdraw", ["0x" + script.hex()], value=value, terms=fixed)
-    progress(session, f"sent {sent}")
-    return sent
 
 
 def take_off(
@@ -253,10 +219,10 @@ def take_off(
     timeout: float,
 ) -> dict[str, Any]:
     """Withdraw and follow it until the PoW chain has paid it; give transaction and withdrawal."""
-    sent = send_withdrawal(session, sender, script, value, fixed)
-    abi = bridge(session.spec().contracts.addresses["Bridge"]).abi
-    done = outcome(sender.settle(sent, Patience(1, timeout), abi), abi)
-    number = _number(sender.node, sent)
+    place, patience = bridge(session.spec().contracts.addresses["Bridge"]), Patience(1, timeout)
+    given = ["0x" + script.hex()]
+    done = carry_out(session, sender, place, "withdraw", given, patience, value=value, terms=fixed)
+    number = _number(sender.node, done["transaction_hash"])
     progress(session, f"withdrawal {number}")
     watch = Watch(timeout, lambda one: progress(session, withdrawal_line(one)))
     return {"transaction": done, "withdrawal": follow_withdrawal(sender.node, number, watch, confirmations)}

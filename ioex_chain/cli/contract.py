@@ -22,7 +22,6 @@ from ioex_chain.cli.contract_options import (
     block_tag,
     choices,
     default_record,
-    progress,
     target_of,
 )
 from ioex_chain.cli.dpos_node import (
@@ -36,7 +35,7 @@ from ioex_chain.cli.dpos_node import (
     open_node,
 )
 from ioex_chain.cli.dpos_url import SETTINGS
-from ioex_chain.cli.options import EXIT_FAILED, Session, command, out
+from ioex_chain.cli.options import EXIT_FAILED, Session, command, out, progress
 from ioex_chain.cli.wallet_session import WalletUsageError
 from ioex_chain.crypto.address import checksum_account, parse_account
 from ioex_chain.wallet.account_wallet import check_chain

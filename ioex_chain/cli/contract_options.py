@@ -6,7 +6,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from ioex_chain.cli.options import Session, err
+from ioex_chain.cli.options import Session
 from ioex_chain.cli.wallet_session import WalletUsageError
 from ioex_chain.crypto.address import checksum_account, parse_account
 from ioex_chain.wallet.abi import Abi, parse_integer, read_abi
@@ -50,12 +50,6 @@ def choices(evm_version: str, optimizer_runs: int, solc: str | None) -> Choices:
 def default_record(session: Session, contract: str) -> Path:
     """Give the place of a record that was not named."""
     return Path("deployments", session.config.network, f"{contract}.json")
-
-
-def progress(session: Session, line: str) -> None:
-    """Say on stderr how it goes."""
-    if not session.quiet and not session.as_json:
-        err.print(line, highlight=False, soft_wrap=True)
 
 
 def block_tag(text: str) -> str:

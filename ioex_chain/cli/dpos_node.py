@@ -1,6 +1,6 @@
 """What commands of the DPoS chain share: the node to ask, the key to sign with, how long to wait."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 import typer
 
 from ioex_chain.cli.dpos_url import credentials, dpos_url
-from ioex_chain.cli.options import OptionGroup, Session
+from ioex_chain.cli.options import OptionGroup, Session, progress
 from ioex_chain.cli.wallet_session import (
     PasswordFile,
     WalletUsageError,
@@ -22,6 +22,7 @@ from ioex_chain.rpc.client import RpcCallError, SyncRpcClient
 from ioex_chain.wallet.abi import parse_integer
 from ioex_chain.wallet.account_wallet import AccountWallet, DposKey, Patience, Terms
 from ioex_chain.wallet.contract_errors import NodeError
+from ioex_chain.wallet.contracts import Target, outcome, send
 from ioex_chain.wallet.files import read_key_file
 from ioex_chain.wallet.hd import DEV_MNEMONIC, MasterKey, parse_private_key
 
@@ -86,36 +87,6 @@ def account_wallet(session: Session, key: DposKey) -> Iterator[AccountWallet]:
 # --- keys ------------------------------------------------------------------------------------------------
 
 
-def signing_key(
-    session: Session,
-    keystore: Path | None,
-    wallet: str | None,
-    account: int,
-    key_file: Path | None,
-    dev_account: int | None,
-    password_file: Path | None,
-) -> DposKey:
-    """Give the one key that the options name. Raises WalletUsageError, KeystoreError, InvalidPrivateKey."""
-    given = [one for one in (keystore, wallet, key_file, dev_account) if one is not None]
-    if len(given) != 1:
-        raise WalletUsageError(
-            "name one key to sign with: --keystore FILE, --wallet NAME, --key-file FILE"
-            + (" or --dev-account N" if session.config.network == "devnet" else "")
-        )
-    if dev_account is not None:
-        return dev_key(session, dev_account)
-    if key_file is not None:
-        return DposKey(parse_private_key(read_text(key_file)).private)
-    if keystore is not None:
-        return DposKey(read_key_file(keystore, lambda: read_password(password_file)))
-    place = folder(session, str(wallet))
-    place.document()
-    private = place.unlock(read_password(password_file)).dpos_key(account)
-    if private is None:
-        raise WalletUsageError(f"wallet {wallet} has no mnemonic; give its key file with --keystore")
-    return DposKey(private)
-
-
 @dataclass(frozen=True)
 class KeyOptions(OptionGroup):
     """Which key signs."""
@@ -128,16 +99,28 @@ class KeyOptions(OptionGroup):
     password_file: PasswordFile = None
 
     def open(self, session: Session) -> DposKey:
-        """Give it. Raises as `signing_key`."""
-        return signing_key(
-            session,
-            self.keystore,
-            self.wallet,
-            self.account,
-            self.key_file,
-            self.dev_account,
-            self.password_file,
-        )
+        """Give it, if it is one. Raises WalletUsageError, KeystoreError, InvalidPrivateKey."""
+        given = [self.keystore, self.wallet, self.key_file, self.dev_account]
+        if sum(one is not None for one in given) != 1:
+            raise WalletUsageError(
+                "name one key to sign with: --keystore FILE, --wallet NAME, --key-file FILE"
+                + (" or --dev-account N" if session.config.network == "devnet" else "")
+            )
+        if self.dev_account is not None:
+            return dev_key(session, self.dev_account)
+        if self.key_file is not None:
+            return DposKey(parse_private_key(read_text(self.key_file)).private)
+        if self.keystore is not None:
+            return DposKey(read_key_file(self.keystore, lambda: read_password(self.password_file)))
+        return self._of_wallet(session, str(self.wallet))
+
+    def _of_wallet(self, session: Session, name: str) -> DposKey:
+        place = folder(session, name)
+        place.document()
+        private = place.unlock(read_password(self.password_file)).dpos_key(self.account)
+        if private is None:
+            raise WalletUsageError(f"wallet {name} has no mnemonic; give its key file with --keystore")
+        return DposKey(private)
 
 
 def dev_key(session: Session, index: int) -> DposKey:
@@ -164,13 +147,6 @@ def number(text: str | None, what: str) -> int | None:
     return value
 
 
-def terms(gas: str | None, max_fee: str | None, priority_fee: str | None, nonce: int | None) -> Terms:
-    """Give what the options fix about a transaction."""
-    return Terms(
-        number(gas, "--gas"), number(max_fee, "--max-fee"), number(priority_fee, "--priority-fee"), nonce
-    )
-
-
 @dataclass(frozen=True)
 class TermOptions(OptionGroup):
     """What is fixed about a transaction."""
@@ -182,7 +158,12 @@ class TermOptions(OptionGroup):
 
     def terms(self) -> Terms:
         """Read them. Raises WalletUsageError."""
-        return terms(self.gas, self.max_fee, self.priority_fee, self.nonce)
+        return Terms(
+            number(self.gas, "--gas"),
+            number(self.max_fee, "--max-fee"),
+            number(self.priority_fee, "--priority-fee"),
+            self.nonce,
+        )
 
 
 @dataclass(frozen=True)
@@ -194,9 +175,25 @@ class WaitOptions(OptionGroup):
 
     def patience(self) -> Patience:
         """Say it as the wallet wants it."""
-        return patience(self.confirmations, self.timeout)
+        return Patience(self.confirmations, self.timeout)
 
 
-def patience(confirmations: int | None, timeout: float) -> Patience:
-    """Give how long to wait."""
-    return Patience(confirmations, timeout)
+# --- sending ---------------------------------------------------------------------------------------------
+
+
+def carry_out(
+    session: Session,
+    sender: AccountWallet,
+    place: Target,
+    function: str,
+    arguments: Sequence[str],
+    patience: Patience,
+    **more: Any,
+) -> dict[str, Any]:
+    """Send a transaction to a contract's function and wait for it; give what `contracts.outcome` gives.
+
+    `more` is what else `contracts.send` takes. Raises what `send` and `AccountWallet.settle` raise.
+    """
+    sent = send(sender, place, function, arguments, **more)
+    progress(session, f"sent {sent}")
+    return outcome(sender.settle(sent, patience, place.abi), place.abi)

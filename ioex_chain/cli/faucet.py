@@ -4,10 +4,9 @@ from typing import Annotated
 
 import typer
 
-from ioex_chain.cli.contract_options import progress
 from ioex_chain.cli.dpos_node import Timeout, account_wallet, dev_key, number
 from ioex_chain.cli.dpos_url import SETTINGS
-from ioex_chain.cli.options import Session, command, out
+from ioex_chain.cli.options import Session, command, out, progress
 from ioex_chain.cli.wallet_session import WalletUsageError
 from ioex_chain.crypto.address import checksum_account, parse_account
 from ioex_chain.evm.types import WEI

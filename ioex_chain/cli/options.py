@@ -74,6 +74,12 @@ class Session:
             text()
 
 
+def progress(session: Session, line: str) -> None:
+    """Say on stderr how it goes."""
+    if not session.quiet and not session.as_json:
+        err.print(line, highlight=False, soft_wrap=True)
+
+
 def to_json(value: Any) -> str:
     """Write a result with stable keys, for people and programs; amounts keep their 8 decimals."""
     return orjson.dumps(value, option=orjson.OPT_INDENT_2, default=_number).decode()

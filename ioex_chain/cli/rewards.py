@@ -8,21 +8,16 @@ from rich.table import Table
 
 from ioex_chain.cli.bridge import take_off
 from ioex_chain.cli.bridge_text import ioex
-from ioex_chain.cli.contract_options import progress
 from ioex_chain.cli.dpos_node import (
-    AccountIndex,
-    DevAccount,
-    KeyFile,
-    Keystore,
-    SigningWallet,
+    KeyOptions,
     Timeout,
     account_wallet,
+    carry_out,
     open_node,
-    signing_key,
 )
 from ioex_chain.cli.dpos_url import SETTINGS
 from ioex_chain.cli.options import Session, command, out
-from ioex_chain.cli.wallet_session import PasswordFile, WalletUsageError
+from ioex_chain.cli.wallet_session import WalletUsageError
 from ioex_chain.crypto.address import checksum_account, parse_account
 from ioex_chain.evm.contribution import NODE_REGISTRY, NODE_REWARDS, WORKLOAD
 from ioex_chain.evm.types import WEI_PER_POW_UNIT
@@ -30,7 +25,7 @@ from ioex_chain.spec.model import NetworkSpec
 from ioex_chain.wallet.account_wallet import AccountWallet, Patience, Terms, check_chain
 from ioex_chain.wallet.arbitrators import registry
 from ioex_chain.wallet.bridge import payout_script
-from ioex_chain.wallet.contracts import Target, outcome, send
+from ioex_chain.wallet.contracts import Target
 from ioex_chain.wallet.rewards import (
     KeyRewards,
     NodeDue,
@@ -102,19 +97,14 @@ def _print_key(found: KeyRewards) -> None:
 def claim(
     session: Session,
     who: Who,
+    signing: KeyOptions,
     withdraw_to: WithdrawTo = None,
-    keystore: Keystore = None,
-    wallet: SigningWallet = None,
-    account: AccountIndex = 0,
-    key_file: KeyFile = None,
-    dev_account: DevAccount = None,
-    password_file: PasswordFile = None,
     timeout: Timeout = 3_600.0,
 ) -> None:
     """Claim an arbitrator's rewards. They go to the key's payout address, whoever signs the claim."""
     spec = session.spec()
     place, script = _place(spec, "RewardPool"), _script(spec, withdraw_to)
-    key = signing_key(session, keystore, wallet, account, key_file, dev_account, password_file)
+    key = signing.open(session)
     with account_wallet(session, key) as sender:
         found = key_rewards(sender.node, registry(spec.contracts.addresses["ArbitratorRegistry"]), who)
         if script is not None and found.payout != key.address:
@@ -157,20 +147,15 @@ def _due(spec: NetworkSpec, node: Any, owner: str, epochs: int) -> tuple[list[in
 @command(*SETTINGS)
 def claim_nodes(
     session: Session,
+    signing: KeyOptions,
     epochs: Epochs = 30,
     withdraw_to: WithdrawTo = None,
-    keystore: Keystore = None,
-    wallet: SigningWallet = None,
-    account: AccountIndex = 0,
-    key_file: KeyFile = None,
-    dev_account: DevAccount = None,
-    password_file: PasswordFile = None,
     timeout: Timeout = 3_600.0,
 ) -> None:
     """Claim what the signing account's nodes have earned; it is paid to that account."""
     spec = session.spec()
     script = _script(spec, withdraw_to)
-    key = signing_key(session, keystore, wallet, account, key_file, dev_account, password_file)
+    key = signing.open(session)
     with account_wallet(session, key) as sender:
         numbers, due = _due(spec, sender.node, key.address, epochs)
         if not numbers:
@@ -197,11 +182,8 @@ def _claim(
     timeout: float,
 ) -> dict[str, Any]:
     """Send claims one after the other; then withdraw the sum, if a script is given."""
-    done = []
-    for name, arguments in calls:
-        sent = send(sender, place, name, arguments)
-        progress(session, f"sent {sent}")
-        done.append(outcome(sender.settle(sent, Patience(1, timeout), place.abi), place.abi))
+    patience = Patience(1, timeout)
+    done = [carry_out(session, sender, place, name, arguments, patience) for name, arguments in calls]
     claimed = sum(claimed_in(one) for one in done)
     facts: dict[str, Any] = {"claimed": str(claimed), "transactions": done}
     if script is not None:

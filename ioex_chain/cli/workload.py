@@ -1,31 +1,27 @@
 """`ioex workload`: report what nodes did, hand receipts in, and see what it is worth."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
 import typer
 
-from ioex_chain.cli.contract_options import progress
 from ioex_chain.cli.dpos_node import (
-    AccountIndex,
-    DevAccount,
-    KeyFile,
-    Keystore,
-    SigningWallet,
+    KeyOptions,
     Timeout,
     account_wallet,
+    carry_out,
     open_node,
-    signing_key,
 )
 from ioex_chain.cli.dpos_url import SETTINGS
 from ioex_chain.cli.options import Session, command, out
-from ioex_chain.cli.wallet_session import PasswordFile, WalletUsageError, read_text
+from ioex_chain.cli.wallet_session import WalletUsageError, read_text
 from ioex_chain.crypto.address import checksum_account, parse_account
 from ioex_chain.evm.contribution import GAS_POINTS, NODE_REGISTRY, WORKLOAD, WorkKind
 from ioex_chain.evm.contribution_receipts import Receipt
 from ioex_chain.wallet.account_wallet import DposKey, Patience, check_chain
-from ioex_chain.wallet.contracts import Target, call, outcome, send
+from ioex_chain.wallet.contracts import Target, call
 from ioex_chain.wallet.hd import parse_private_key
 from ioex_chain.wallet.rewards import nodes_of, system_contract
 from ioex_chain.wallet.workload import (
@@ -60,13 +56,8 @@ def report(
     seen: Annotated[
         list[str], typer.Argument(help="NODE=all, NODE=none or NODE=0-5,7: the hours it was seen in.")
     ],
+    signing: KeyOptions,
     epoch: EpochNumber = None,
-    keystore: Keystore = None,
-    wallet: SigningWallet = None,
-    account: AccountIndex = 0,
-    key_file: KeyFile = None,
-    dev_account: DevAccount = None,
-    password_file: PasswordFile = None,
     timeout: Timeout = 300.0,
 ) -> None:
     """Say in which hours of an epoch that is over nodes were up; for reporters, once for each node.
@@ -74,13 +65,13 @@ def report(
     Hours are 24ths of the epoch, from 0. What a majority of the reporters saw counts.
     """
     sightings = [parse_sighting(one) for one in seen]
-    key = signing_key(session, keystore, wallet, account, key_file, dev_account, password_file)
+    key = signing.open(session)
     place = _place(session, WORKLOAD)
     with open_node(session) as node:
         check_chain(node, session.spec().dpos.chain_id)
         number = _epoch(node, place, epoch)
     arguments = report_arguments(number, sightings)
-    _send(session, key, place, "reportUptime", arguments, timeout, f"reported epoch {number}")
+    _send(session, key, place, "reportUptime", arguments, timeout, lambda _: f"reported epoch {number}")
 
 
 @app.command()
@@ -113,21 +104,23 @@ def _kind(text: str) -> int:
 def receipts(
     session: Session,
     file: Annotated[Path, typer.Argument(help="JSON: a list of 1 to 32 signed receipts.")],
-    keystore: Keystore = None,
-    wallet: SigningWallet = None,
-    account: AccountIndex = 0,
-    key_file: KeyFile = None,
-    dev_account: DevAccount = None,
-    password_file: PasswordFile = None,
+    signing: KeyOptions,
     timeout: Timeout = 300.0,
 ) -> None:
     """Hand in receipts that counterparties signed; anybody may."""
     try:
-        arguments = receipt_arguments(orjson.loads(read_text(file)))
+        given = orjson.loads(read_text(file))
     except orjson.JSONDecodeError as error:
         raise WalletUsageError(f"{file} is not JSON") from error
-    key = signing_key(session, keystore, wallet, account, key_file, dev_account, password_file)
-    _send(session, key, _place(session, WORKLOAD), "submitReceipts", arguments, timeout, "handed in")
+    arguments = receipt_arguments(given)
+
+    def counted(facts: dict[str, Any]) -> str:
+        """Say how many count: the contract passes over those that others could have spoilt."""
+        events = [event.get("event") for event in facts["events"]]
+        return f"counted {events.count('ReceiptCounted')} of {len(given)} receipts"
+
+    key = signing.open(session)
+    _send(session, key, _place(session, WORKLOAD), "submitReceipts", arguments, timeout, counted)
 
 
 @app.command()
@@ -136,18 +129,21 @@ def settle(
     session: Session,
     nodes: Annotated[list[int], typer.Argument(help="Numbers of nodes, at most 64.")],
     epoch: Annotated[int, typer.Option(help="A final epoch.", min=0)],
-    keystore: Keystore = None,
-    wallet: SigningWallet = None,
-    account: AccountIndex = 0,
-    key_file: KeyFile = None,
-    dev_account: DevAccount = None,
-    password_file: PasswordFile = None,
+    signing: KeyOptions,
     timeout: Timeout = 300.0,
 ) -> None:
     """Give nodes the points of a final epoch, once; anybody may."""
-    key = signing_key(session, keystore, wallet, account, key_file, dev_account, password_file)
+    key = signing.open(session)
     arguments = [str(epoch), "[" + ",".join(map(str, nodes)) + "]"]
-    _send(session, key, _place(session, WORKLOAD), "settle", arguments, timeout, f"settled epoch {epoch}")
+    _send(
+        session,
+        key,
+        _place(session, WORKLOAD),
+        "settle",
+        arguments,
+        timeout,
+        lambda _: f"settled epoch {epoch}",
+    )
 
 
 @app.command()
@@ -213,11 +209,9 @@ def _send(
     function: str,
     arguments: list[str],
     timeout: float,
-    done: str,
+    done: Callable[[dict[str, Any]], str],
 ) -> None:
     with account_wallet(session, key) as sender:
-        sent = send(sender, place, function, arguments)
-        progress(session, f"sent {sent}")
-        facts = outcome(sender.settle(sent, Patience(1, timeout), place.abi), place.abi)
-    where = f"{done} in block {facts['block_number']}"
+        facts = carry_out(session, sender, place, function, arguments, Patience(1, timeout))
+    where = f"{done(facts)} in block {facts['block_number']}"
     session.show(facts, lambda: out.print(where, highlight=False, soft_wrap=True))

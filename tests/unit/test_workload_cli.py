@@ -94,6 +94,9 @@ def test_receipts_are_signed_by_the_device_and_handed_in_by_anybody(shell: CliWo
     assert (event["event"], event["arguments"]["amount"]) == ("ReceiptCounted", str(2 * GIB))
     (row,) = shell.run("workload", "show", "1", "--epoch", str(epoch))["nodes"]
     assert (row["relayed"], row["points"]) == (2 * GIB, 0)  # no reporter has seen the device
+    again = shell.run(*words[:-1], "9", "--device-key", shell.key_file(OPERATORS[1]))
+    file.write_text(json.dumps([one, again]))  # the first counts no second time
+    assert "counted 1 of 2 receipts in block" in shell.text("workload", "receipts", str(file), *signer)
     forged = {**one, "amount": 3 * GIB, "nonce": 8}
     file.write_text(json.dumps([forged]))
     assert "revert" in shell.fail("workload", "receipts", str(file), *signer).lower()

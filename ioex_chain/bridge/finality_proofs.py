@@ -122,7 +122,10 @@ class FinalityProofs:
             raise LookupError("a block that records a new final block carries a certificate")
         child = self._ledger.ancestor(block, certificate.link.target.height)
         final = self._ledger.ancestor(child, certificate.link.source.height)
-        record, before = self._records.require(final), self._records.require(self._at(final.height - 1))
+        record, before = (
+            self._records.require(final),
+            self._records.require(self._ledger.ancestor(child, final.height - 1)),
+        )
         members = self._records.in_force(child, self._records.require(child))
         return FinalBlock(
             final.header,

@@ -85,16 +85,6 @@ class Stuck:
     reason: str
 
 
-@dataclass
-class RelayStats:
-    """Counters since the start."""
-
-    settlements: int = 0
-    """Handed to the pool."""
-    stuck: str = ""
-    """Why the last one was not made or not taken; empty when all is well."""
-
-
 class Relayer:
     """Runs until cancelled. `items` is asked by whoever builds a DPoS block, on any thread."""
 
@@ -106,7 +96,8 @@ class Relayer:
         self._moved = asyncio.Event()
         self._tried: tuple[BlockHash, int, int] | None = None
         """What was handed in last: on which PoW head, up to which request, by which set."""
-        self.stats = RelayStats()
+        self._stuck_for = ""
+        """Why the last settlement was not made or not taken; empty when all is well."""
 
     def wake(self) -> None:
         """Look again; called in the event loop when a head has moved or a block became final."""
@@ -162,11 +153,10 @@ class Relayer:
         except IoexError as error:
             self._stuck(str(error))
             return
-        self.stats.settlements += 1
         self._stuck("")
         self._node.report(Settled(due))
 
     def _stuck(self, reason: str) -> None:
-        before, self.stats.stuck = self.stats.stuck, reason
+        before, self._stuck_for = self._stuck_for, reason
         if reason and reason != before:
             self._node.report(Stuck(reason))

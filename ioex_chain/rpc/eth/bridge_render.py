@@ -1,7 +1,7 @@
 """How the bridge's answers are written: quantities and DPoS hashes as Ethereum's methods write them.
 
 Hashes of the PoW chain are written as its own port writes them, reversed and without 0x, so that they can be
-pasted there. All amounts are wei.
+pasted there. All amounts are wei; one below zero is written `-0x5`.
 """
 
 from typing import Any
@@ -34,11 +34,6 @@ from ioex_chain.rpc.eth.values import data
 def point(block: Checkpoint) -> dict[str, Any]:
     """Write a DPoS block."""
     return {"hash": data(block.hash), "number": hex(block.height)}
-
-
-def signed(value: int) -> str:
-    """Write an amount that may be below zero: `-0x5`."""
-    return hex(value)
 
 
 def _pow_place(place: PowPlace | None) -> dict[str, Any] | None:
@@ -201,9 +196,9 @@ def solvency(view: SolvencyView) -> dict[str, Any]:
         "broken": list(found.broken),
         "dposBlock": point(view.dpos),
         "powBlock": {"hash": display(view.pow_head), "height": hex(view.pow_height)},
-        "reserve": signed(found.reserve),
-        "required": signed(found.required),
-        "difference": signed(found.difference),
+        "reserve": hex(found.reserve),
+        "required": hex(found.required),
+        "difference": hex(found.difference),
         "parts": _parts(found),
         "checks": dict(found.checks),
         "supply": _supply(supply),
@@ -219,9 +214,9 @@ def count(view: CountView) -> dict[str, Any]:
         "powBlock": {"hash": display(view.pow_head), "height": hex(view.pow_height)},
         "unspent": hex(found.unspent),
         "reserve": hex(found.reserve),
-        "reserveDifference": signed(found.reserve_difference),
+        "reserveDifference": hex(found.reserve_difference),
         "balances": hex(found.balances),
-        "balancesDifference": signed(found.balances_difference),
+        "balancesDifference": hex(found.balances_difference),
         "supply": _supply(supply),
     }
 
@@ -251,13 +246,13 @@ def missing(one: MissingDeposit) -> dict[str, Any]:
 def _parts(found: Solvency) -> dict[str, str]:
     waiting = found.not_credited
     return {
-        "native": signed(found.native),
-        "queued": signed(found.queued),
-        "unsettled": signed(found.unsettled),
-        "retired": signed(found.retired),
-        "unseen": signed(waiting.unseen),
-        "unburied": signed(waiting.unburied),
-        "uncounted": signed(waiting.uncounted),
-        "unproven": signed(waiting.unproven),
-        "uncreditable": signed(found.uncreditable),
+        "native": hex(found.native),
+        "queued": hex(found.queued),
+        "unsettled": hex(found.unsettled),
+        "retired": hex(found.retired),
+        "unseen": hex(waiting.unseen),
+        "unburied": hex(waiting.unburied),
+        "uncounted": hex(waiting.uncounted),
+        "unproven": hex(waiting.unproven),
+        "uncreditable": hex(found.uncreditable),
     }
